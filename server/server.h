@@ -1,0 +1,52 @@
+// A running server: listeners, services and the executor behind them.
+#ifndef HALFSTEP_SERVER_SERVER_H_
+#define HALFSTEP_SERVER_SERVER_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "server/options.h"
+
+namespace grpc {
+class Channel;
+}  // namespace grpc
+
+namespace halfstep {
+
+class Server {
+ public:
+  // Binds every address of `options` and serves. UNAVAILABLE, naming the
+  // address, if one cannot be bound. No address at all is allowed: such a
+  // server is reached by InProcessChannel only.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(
+      const ServerOptions& options);
+
+  // Shutdown(absl::ZeroDuration()) if that has not happened yet.
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // What clients connect to: "127.0.0.1:40123", "unix:/run/halfstep.sock".
+  // As many as options.listen, in the same order, with real ports.
+  const std::vector<std::string>& addresses() const;
+
+  // A channel that needs no socket.
+  std::shared_ptr<grpc::Channel> InProcessChannel();
+
+  // Refuses new calls with UNAVAILABLE, lets those in flight finish, cancels
+  // what is left after `grace`, and returns when all is gone. Must not be called
+  // from a handler or a signal handler.
+  void Shutdown(absl::Duration grace);
+
+ private:
+  class Impl;
+  explicit Server(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace halfstep
+
+#endif  // HALFSTEP_SERVER_SERVER_H_
