@@ -4,6 +4,7 @@ Stubs are generated from proto/ with Debian's protoc, once per run, into a
 temporary folder. A server is started on a port that the system picks, and is
 ended with SIGTERM by the id of its own process.
 """
+import importlib
 import os
 import pathlib
 import queue
@@ -17,7 +18,11 @@ import threading
 import grpc
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-QUANTIZATION_PROTO = "halfstep/v1/quantization.proto"
+PROTOS = [
+    "halfstep/v1/quantization.proto",
+    "google/rpc/status.proto",
+    "google/rpc/error_details.proto",
+]
 # A debug or sanitizer build takes seconds to come up on a loaded machine.
 START_TIMEOUT_SECONDS = 60
 STOP_TIMEOUT_SECONDS = 60
@@ -34,7 +39,7 @@ def binary(name):
 
 
 def generate_stubs(folder):
-    """Writes quantization_pb2 and quantization_pb2_grpc under `folder`."""
+    """Writes the Python modules of PROTOS under `folder`."""
     plugin = shutil.which("grpc_python_plugin")
     if plugin is None:
         raise RuntimeError("grpc_python_plugin: not found; install protobuf-compiler-grpc")
@@ -46,7 +51,9 @@ def generate_stubs(folder):
             f"--grpc_python_out={folder}",
             "-I",
             str(ROOT / "proto"),
-            QUANTIZATION_PROTO,
+            "-I",
+            str(ROOT / "proto" / "third_party"),
+            *PROTOS,
         ],
         check=True,
     )
@@ -55,16 +62,55 @@ def generate_stubs(folder):
 def load_stubs():
     """The modules (quantization_pb2, quantization_pb2_grpc)."""
     try:
-        from halfstep.v1 import quantization_pb2, quantization_pb2_grpc
+        return _import_stubs()
     except ModuleNotFoundError:
-        with tempfile.TemporaryDirectory(prefix="halfstep_stubs_") as folder:
-            generate_stubs(folder)
-            sys.path.insert(0, folder)
-            try:
-                from halfstep.v1 import quantization_pb2, quantization_pb2_grpc
-            finally:
-                sys.path.remove(folder)
+        pass
+    with tempfile.TemporaryDirectory(prefix="halfstep_stubs_") as folder:
+        generate_stubs(folder)
+        sys.path.insert(0, folder)
+        try:
+            importlib.invalidate_caches()
+            return _import_stubs()
+        finally:
+            sys.path.remove(folder)
+
+
+def _import_stubs():
+    # The details of an error cannot be read without google.rpc.
+    from google.rpc import error_details_pb2, status_pb2  # noqa: F401
+    from halfstep.v1 import quantization_pb2, quantization_pb2_grpc
+
     return quantization_pb2, quantization_pb2_grpc
+
+
+class Refusal:
+    """What a refused call said: `code`, `message`, `fields`, `has_retry_info`."""
+
+    def __init__(self, error):
+        from google.rpc import error_details_pb2, status_pb2
+
+        self.code = error.code()
+        self.message = error.details()
+        self.fields = []
+        self.has_retry_info = False
+        for key, value in error.trailing_metadata() or ():
+            if key != "grpc-status-details-bin":
+                continue
+            for detail in status_pb2.Status.FromString(value).details:
+                bad_request = error_details_pb2.BadRequest()
+                if detail.Unpack(bad_request):
+                    self.fields += [v.field for v in bad_request.field_violations]
+                if detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
+                    self.has_retry_info = True
+
+
+def refusal(method, request):
+    """Calls `method`, which must be refused, and returns the Refusal."""
+    try:
+        method(request)
+    except grpc.RpcError as error:
+        return Refusal(error)
+    raise AssertionError("the call was not refused")
 
 
 class ServerProcess:
@@ -129,8 +175,9 @@ class ServerProcess:
 
     def stderr(self):
         """What the server has logged so far."""
-        self._stderr.seek(0)
-        return self._stderr.read().decode(errors="replace")
+        # The server shares this file's position, so it must not be moved.
+        file = self._stderr.fileno()
+        return os.pread(file, os.fstat(file).st_size, 0).decode(errors="replace")
 
     def stop(self):
         """Sends SIGTERM and returns the exit code."""
