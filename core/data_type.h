@@ -4,7 +4,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <string_view>
+
+#include "absl/strings/string_view.h"
 
 namespace halfstep {
 
@@ -25,7 +26,7 @@ constexpr size_t ByteSize(DataType dtype) {
 }
 
 // "FLOAT32" and so on, as the API spells it.
-std::string_view Name(DataType dtype);
+absl::string_view Name(DataType dtype);
 
 // The largest finite number of `dtype`.
 double LargestFinite(DataType dtype);

@@ -1,10 +1,10 @@
 // What quantization lost, over the finite elements.
 //
-//   mean_squared_error = sum e^2 / N        sqnr_db = 10 log10(sum r^2 / sum e^2)
-//   mean_absolute_error = sum |e| / N       cosine  = sum r d / (|r| |d|)
+//   mean_squared_error = sum e^2 / N        sqnr_db = 10 log10(sum r^2 / sum
+//   e^2) mean_absolute_error = sum |e| / N       cosine  = sum r d / (|r| |d|)
 //
-// Sums are taken in float64 in one fixed order (docs/numerics.md, section 7), so
-// the same bits come back from every machine and any number of threads.
+// Sums are taken in float64 in one fixed order (docs/numerics.md, section 7),
+// so the same bits come back from every machine and any number of threads.
 #ifndef HALFSTEP_CORE_ERROR_REPORT_H_
 #define HALFSTEP_CORE_ERROR_REPORT_H_
 

@@ -33,7 +33,7 @@ class Cancellation {
 class Executor {
  public:
   struct Options {
-    int threads = 0;          // 0: as many as the machine has
+    int threads = 0;           // 0: as many as the machine has
     size_t queued_max = 1024;  // calls waiting in Submit's queue
   };
 

@@ -8,21 +8,21 @@
 
 #include <optional>
 #include <string>
-#include <string_view>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 
 namespace halfstep {
 
 // INVALID_ARGUMENT with the message `path: fault` and the path attached.
-absl::Status FieldError(std::string_view path, std::string_view fault);
+absl::Status FieldError(absl::string_view path, absl::string_view fault);
 
 // RESOURCE_EXHAUSTED in the same form: the call is over a published limit.
-absl::Status LimitError(std::string_view path, std::string_view fault);
+absl::Status LimitError(absl::string_view path, absl::string_view fault);
 
 // `status` with `prefix` and a dot in front of its path: "bits" under "spec"
 // becomes "spec.bits". A status without a path, or OK, comes back as it is.
-absl::Status UnderField(std::string_view prefix, const absl::Status& status);
+absl::Status UnderField(absl::string_view prefix, const absl::Status& status);
 
 // The path of the field at fault, if the status names one.
 std::optional<std::string> FieldPath(const absl::Status& status);

@@ -6,7 +6,8 @@
 // docs/numerics.md is the specification, with worked examples.
 //
 // A plan holds everything about a call that is known before its first real is
-// read; making one checks the call against shape, dtype and limits.
+// read; making one checks the call against shape, dtype and limits. Memory that
+// an operation writes is aligned to 8 bytes; what it reads need not be.
 #ifndef HALFSTEP_CORE_QUANTIZE_H_
 #define HALFSTEP_CORE_QUANTIZE_H_
 

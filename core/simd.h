@@ -3,10 +3,10 @@
 #define HALFSTEP_CORE_SIMD_H_
 
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 
 namespace halfstep {
 
@@ -19,7 +19,7 @@ std::vector<std::string> SimdTargets();
 // Uses `target` from now on, for tests: results must not depend on it. An empty
 // name goes back to the best. INVALID_ARGUMENT if the machine lacks it. Not
 // thread-safe: call it before any kernel runs.
-absl::Status PinSimdTarget(std::string_view target);
+absl::Status PinSimdTarget(absl::string_view target);
 
 }  // namespace halfstep
 

@@ -14,7 +14,13 @@ namespace halfstep {
 inline constexpr uint32_t kNumericsVersion = 1;
 
 enum class Scheme : uint8_t { kUnspecified, kAsymmetric, kSymmetric };
-enum class CodeType : uint8_t { kUnspecified, kUint, kInt, kFloat16, kBFloat16 };
+enum class CodeType : uint8_t {
+  kUnspecified,
+  kUint,
+  kInt,
+  kFloat16,
+  kBFloat16
+};
 enum class Profile : uint8_t { kUnspecified, kOnnx, kPytorch, kNotebook };
 enum class Packing : uint8_t { kUnspecified, kNone, kDense };
 enum class NonFinitePolicy : uint8_t { kUnspecified, kReject, kSaturate };

@@ -4,11 +4,11 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <string_view>
 #include <vector>
 
 #include "absl/container/inlined_vector.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "core/data_type.h"
 
@@ -73,7 +73,7 @@ struct TensorView {
 absl::StatusOr<int64_t> CheckTensor(DataType dtype,
                                     absl::Span<const int64_t> shape,
                                     size_t byte_count,
-                                    std::string_view bytes_field);
+                                    absl::string_view bytes_field);
 
 }  // namespace halfstep
 

@@ -1,0 +1,50 @@
+// From codes back to reals, a block at a time.
+#ifndef HALFSTEP_CORE_DEQUANTIZE_PASS_H_
+#define HALFSTEP_CORE_DEQUANTIZE_PASS_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "core/executor.h"
+#include "core/pair_table.h"
+#include "core/quantize.h"
+#include "core/slice_layout.h"
+#include "core/strips.h"
+
+namespace halfstep {
+
+// T is the arithmetic's type.
+template <typename T>
+class CodeReader {
+ public:
+  // `plan` is static. Both must outlive the reader; sizes fit.
+  CodeReader(const QuantizePlan& plan, const Pieces& codes);
+
+  // Writes the reconstructions of `count` codes from element `first` on, a
+  // multiple of 8, to scratch.reconstructed as numbers of T.
+  // INVALID_ARGUMENT ("codes") if a code is outside the code range or a padding
+  // bit is set. Uses scratch.gathered, codes and runs. Thread-safe.
+  absl::Status Read(size_t first, size_t count, Scratch& scratch) const;
+
+ private:
+  absl::Status ReadFloats(size_t first, size_t count, Scratch& scratch) const;
+
+  const QuantizePlan& plan_;
+  const Pieces& codes_;
+  const SliceLayout layout_;
+  const PairTable<T> table_;
+};
+
+// Calls visit(first, count, reals) for each strip of the tensor, where `reals`
+// are the reconstructions in `dtype`: written to `output` if that is not
+// empty, else somewhere that lasts for the call.
+absl::Status ForEachReconstructed(
+    const QuantizePlan& plan, const Pieces& codes, DataType dtype,
+    const Execution& execution, absl::Span<std::byte> output,
+    absl::FunctionRef<void(size_t first, size_t count, const std::byte* reals)>
+        visit);
+
+}  // namespace halfstep
+
+#endif  // HALFSTEP_CORE_DEQUANTIZE_PASS_H_

@@ -1,0 +1,39 @@
+// What all kernels share: runs, code kinds and the pairs that they look up.
+#ifndef HALFSTEP_CORE_KERNELS_RUN_H_
+#define HALFSTEP_CORE_KERNELS_RUN_H_
+
+#include <cstddef>
+#include <cstdint>
+
+namespace halfstep::kernels {
+
+// Contiguous elements, a kernel's unit: element k uses pair `pair + k * step`.
+// With step 0 they share one pair; with step 1 each has its own.
+struct Run {
+  size_t count;
+  size_t pair;
+  size_t step;
+};
+
+struct Runs {
+  const Run* runs;
+  size_t count;
+};
+
+// One integer code in memory.
+enum class CodeKind : uint8_t { kU8, kI8, kU16, kI16, kU32, kI32 };
+
+// Scales and zero points, looked up by Run::pair. T is the arithmetic's type,
+// float or double. Every scale is finite, positive and normal.
+template <typename T>
+struct Pairs {
+  const T* scale;
+  const int32_t* zero_point;  // null: all are 0
+  // Whether a zero point is past 2^30 in magnitude, so that code - zero_point
+  // may not fit an int32.
+  bool far_zero_points = false;
+};
+
+}  // namespace halfstep::kernels
+
+#endif  // HALFSTEP_CORE_KERNELS_RUN_H_

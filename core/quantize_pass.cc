@@ -1,0 +1,300 @@
+#include "core/quantize_pass.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/error_totals.h"
+#include "core/field_error.h"
+#include "core/kernels/dense.h"
+#include "core/kernels/float16.h"
+
+namespace halfstep {
+namespace {
+
+// Slices up to this long are chosen block by block: the part of them that lies
+// outside the block, and is read twice, stays small beside it.
+constexpr size_t kFusedSliceMax = 8192;
+
+constexpr size_t kNone = std::numeric_limits<size_t>::max();
+
+bool IsFused(const QuantizePlan& plan, const SliceLayout& layout) {
+  return !plan.given().has_value() && !HasFloatCodes(plan.spec()) &&
+         plan.element_count() != 0 && layout.contiguous() &&
+         layout.slice_elements_max() <= kFusedSliceMax;
+}
+
+// Whether a strip's codes can be written where they belong from where the reals
+// lie, with nothing in between.
+bool IsDirect(const QuantizePlan& plan, const QuantizeOutputs& outputs,
+              size_t arithmetic_size) {
+  return ByteSize(plan.dtype()) == arithmetic_size &&
+         plan.spec().packing == Packing::kNone && !HasFloatCodes(plan.spec()) &&
+         !outputs.codes.empty() && outputs.reconstructed.empty() &&
+         outputs.gradient_mask.empty() && !outputs.measure_error;
+}
+
+// The smallest magnitude that rounds past the largest finite code.
+double SaturatedFrom(const Spec& spec) {
+  return spec.code_type == CodeType::kFloat16 ? 65520 : 0x1.FFp127;
+}
+
+}  // namespace
+
+template <typename T>
+QuantizePass<T>::QuantizePass(const QuantizePlan& plan, const Pieces& reals,
+                              const QuantizeOutputs& outputs,
+                              const Execution& execution)
+    : plan_(plan),
+      reals_(reals),
+      outputs_(outputs),
+      execution_(execution),
+      layout_(plan.spec().granularity, plan.shape()),
+      rule_(RuleOf<T>(plan.spec())),
+      count_(static_cast<size_t>(plan.element_count())),
+      fused_(IsFused(plan, layout_)),
+      strip_max_(IsDirect(plan, outputs, sizeof(T)) ? kDirectStripElements
+                                                    : kStripElements),
+      first_non_finite_(kNone) {}
+
+template <typename T>
+absl::StatusOr<QuantizeResult> QuantizePass<T>::Run() {
+  absl::Status status = FindParameters();
+  if (!status.ok()) return status;
+  const size_t blocks = (count_ + kBlockElements - 1) / kBlockElements;
+  if (outputs_.measure_error) errors_.resize(blocks);
+  status =
+      execution_.executor.ForEach(blocks, execution_.cancellation,
+                                  [this](size_t block) { RunBlock(block); });
+  if (!status.ok()) return status;
+
+  const absl::MutexLock lock(&mutex_);
+  if (first_non_finite_ != kNone) {
+    return FieldError(
+        "data",
+        absl::StrCat(cuts_.non_finite,
+                     " elements are NaN or infinite, the first at index ",
+                     first_non_finite_,
+                     "; must be finite under NON_FINITE_POLICY_REJECT"));
+  }
+  QuantizeResult result;
+  result.parameters = TakeParameters();
+  result.cuts = {.saturated_count = cuts_.saturated,
+                 .non_finite_count = cuts_.non_finite,
+                 .clamped_count = cuts_.clamped};
+  if (outputs_.measure_error) {
+    ErrorTotals totals;
+    for (const kernels::ErrorSums& block : errors_) totals.AddBlock(block);
+    result.error = totals.Report();
+    result.error->encoded_bytes =
+        plan_.code_bytes() + result.parameters.scale.size() * sizeof(T) +
+        result.parameters.zero_point.size() * sizeof(int32_t);
+  }
+  return result;
+}
+
+template <typename T>
+absl::Status QuantizePass<T>::FindParameters() {
+  if (HasFloatCodes(plan_.spec())) return absl::OkStatus();
+  if (plan_.given().has_value()) {
+    table_ = TableOf<T>(*plan_.given(), layout_);
+    return absl::OkStatus();
+  }
+  if (fused_) {
+    chosen_.Reset(plan_.pair_count(), rule_.symmetric);
+    return absl::OkStatus();
+  }
+  absl::StatusOr<ChosenPairs<T>> chosen =
+      ChooseFromReals<T>(plan_, layout_, reals_, execution_);
+  if (!chosen.ok()) return chosen.status();
+  chosen_ = *std::move(chosen);
+  table_.emplace(chosen_.scale, chosen_.zero_point, layout_);
+  return absl::OkStatus();
+}
+
+template <typename T>
+Parameters QuantizePass<T>::TakeParameters() {
+  if (plan_.given().has_value()) return *plan_.given();
+  return {.spec = plan_.spec(),
+          .scale = {chosen_.scale.begin(), chosen_.scale.end()},
+          .zero_point = std::move(chosen_.zero_point)};
+}
+
+template <typename T>
+typename QuantizePass<T>::BlockPairs QuantizePass<T>::ChooseForBlock(
+    size_t first, size_t end, Scratch& scratch) {
+  // One per thread, so that nothing is allocated once they have grown.
+  thread_local Ranges<T> ranges;
+  thread_local ChosenPairs<T> chosen;
+  const SliceLayout::Slice front = layout_.SliceAt(first);
+  const SliceLayout::Slice back = layout_.SliceAt(end - 1);
+  const size_t slices = back.slot - front.slot + 1;
+  ranges.Reset(slices);
+  chosen.Reset(slices, rule_.symmetric);
+  WidenToReals(plan_.dtype(), layout_, reals_, front.begin, back.end,
+               front.slot, scratch, ranges);
+  int32_t* zero_point = rule_.symmetric ? nullptr : chosen.zero_point.data();
+  kernels::ChooseParameters(rule_, ranges.low.data(), ranges.high.data(),
+                            slices, chosen.scale.data(), zero_point);
+  // A slice belongs to the block in which it begins.
+  const size_t skipped = front.begin < first ? 1 : 0;
+  std::copy(chosen.scale.begin() + static_cast<ptrdiff_t>(skipped),
+            chosen.scale.end(), chosen_.scale.data() + front.slot + skipped);
+  if (zero_point != nullptr) {
+    std::copy(zero_point + skipped, zero_point + slices,
+              chosen_.zero_point.data() + front.slot + skipped);
+  }
+  return {{chosen.scale.data(), zero_point, AnyFar(chosen.zero_point)},
+          front.slot};
+}
+
+template <typename T>
+void QuantizePass<T>::RunBlock(size_t block) {
+  Scratch& scratch = Scratch::Get();
+  size_t first = block * kBlockElements;
+  const size_t end = std::min(count_, first + kBlockElements);
+  BlockPairs pairs = {};
+  if (table_.has_value()) {
+    pairs = {table_->pairs(), 0};
+  } else if (fused_) {
+    pairs = ChooseForBlock(first, end, scratch);
+  }
+  kernels::CutCounts cuts;
+  kernels::ErrorSums* errors =
+      outputs_.measure_error ? &errors_[block] : nullptr;
+  while (first < end) {
+    const Strip strip = StripOf(reals_, ByteSize(plan_.dtype()), first,
+                                std::min(end - first, strip_max_), scratch);
+    RunStrip(first, strip, pairs, scratch, &cuts, errors);
+    first += strip.count;
+  }
+  const absl::MutexLock lock(&mutex_);
+  cuts_.clamped += cuts.clamped;
+  cuts_.non_finite += cuts.non_finite;
+  cuts_.saturated += cuts.saturated;
+}
+
+template <typename T>
+void QuantizePass<T>::RunStrip(size_t first, const Strip& strip,
+                               const BlockPairs& pairs, Scratch& scratch,
+                               kernels::CutCounts* cuts,
+                               kernels::ErrorSums* errors) {
+  const uint64_t non_finite_before = cuts->non_finite;
+  if (HasFloatCodes(plan_.spec())) {
+    FloatCodes(first, strip, scratch, cuts);
+  } else {
+    IntegerCodes(first, strip, pairs, scratch, cuts);
+  }
+  if (cuts->non_finite != non_finite_before &&
+      plan_.spec().non_finite_policy == NonFinitePolicy::kReject) {
+    RejectNonFinite(first, strip, scratch);
+  }
+  if (!reconstructs()) return;
+  const size_t size = ByteSize(plan_.dtype());
+  std::byte* reconstructed = outputs_.reconstructed.empty()
+                                 ? scratch.narrowed
+                                 : outputs_.reconstructed.data() + first * size;
+  Narrow(reinterpret_cast<const T*>(scratch.reconstructed), strip.count,
+         plan_.dtype(), reconstructed);
+  if (errors != nullptr) {
+    AddStripErrors(plan_.dtype(), strip.data, reconstructed, strip.count, first,
+                   scratch, errors);
+  }
+}
+
+template <typename T>
+void QuantizePass<T>::IntegerCodes(size_t first, const Strip& strip,
+                                   const BlockPairs& pairs, Scratch& scratch,
+                                   kernels::CutCounts* cuts) {
+  const Spec& spec = plan_.spec();
+  const size_t code_size = CodeByteSize(spec);
+  const kernels::CodeKind kind =
+      CodeKindOf(code_size, spec.code_type == CodeType::kInt);
+  const bool dense = spec.packing == Packing::kDense;
+  std::byte* codes = dense || outputs_.codes.empty()
+                         ? scratch.codes
+                         : outputs_.codes.data() + first * code_size;
+  scratch.runs.clear();
+  layout_.AppendRuns(first, strip.count, pairs.base, scratch.runs);
+  const kernels::Runs runs = {scratch.runs.data(), scratch.runs.size()};
+  const T* reals =
+      Widened<T>(plan_.dtype(), strip.data, strip.count, scratch.widened);
+  kernels::Quantize(reals, runs, pairs.pairs, rule_.quantize, kind, codes,
+                    cuts);
+  if (dense && !outputs_.codes.empty()) {
+    // `first` is a multiple of 8, so the strip begins with a whole byte.
+    kernels::PackDense(codes, kind, strip.count, spec.bits,
+                       reinterpret_cast<uint8_t*>(outputs_.codes.data()) +
+                           first / 8 * spec.bits);
+  }
+  if (!outputs_.gradient_mask.empty()) {
+    kernels::GradientMask(reals, runs, pairs.pairs, rule_.quantize,
+                          scratch.mask);
+    StoreMask(first, strip.count, scratch);
+  }
+  if (reconstructs()) {
+    kernels::Dequantize(codes, kind, runs, pairs.pairs,
+                        reinterpret_cast<T*>(scratch.reconstructed));
+  }
+}
+
+template <typename T>
+void QuantizePass<T>::FloatCodes(size_t first, const Strip& strip,
+                                 Scratch& scratch, kernels::CutCounts* cuts) {
+  const kernels::FloatCodeRule rule = {
+      .clamp_min = static_cast<double>(rule_.quantize.clamp_min),
+      .clamp_max = static_cast<double>(rule_.quantize.clamp_max),
+      .saturated_from = SaturatedFrom(plan_.spec())};
+  const bool mask = !outputs_.gradient_mask.empty();
+  const T* reals =
+      Widened<T>(plan_.dtype(), strip.data, strip.count, scratch.widened);
+  auto* clamped = reinterpret_cast<T*>(scratch.reconstructed);
+  kernels::ClampForFloatCodes(reals, strip.count, rule, clamped, cuts,
+                              mask ? scratch.mask : nullptr);
+  if (mask) StoreMask(first, strip.count, scratch);
+  const DataType code_dtype = plan_.spec().code_type == CodeType::kFloat16
+                                  ? DataType::kFloat16
+                                  : DataType::kBFloat16;
+  std::byte* codes = outputs_.codes.empty()
+                         ? scratch.codes
+                         : outputs_.codes.data() + first * sizeof(uint16_t);
+  Narrow(clamped, strip.count, code_dtype, codes);
+  if (!reconstructs()) return;
+  Widened<T>(code_dtype, codes, strip.count, scratch.reconstructed);
+}
+
+template <typename T>
+void QuantizePass<T>::StoreMask(size_t first, size_t count,
+                                const Scratch& scratch) {
+  // A stream of 1-bit codes; `first` is a multiple of 8.
+  kernels::PackDense(
+      scratch.mask, kernels::CodeKind::kU8, count, 1,
+      reinterpret_cast<uint8_t*>(outputs_.gradient_mask.data()) + first / 8);
+}
+
+template <typename T>
+void QuantizePass<T>::RejectNonFinite(size_t first, const Strip& strip,
+                                      Scratch& scratch) {
+  const T* reals =
+      Widened<T>(plan_.dtype(), strip.data, strip.count, scratch.widened);
+  for (size_t i = 0; i < strip.count; ++i) {
+    T real;
+    std::memcpy(&real, reals + i, sizeof(real));
+    // An infinity that the clamp bounds is not one any more.
+    if (std::isfinite(real) || real < rule_.quantize.clamp_min ||
+        real > rule_.quantize.clamp_max) {
+      continue;
+    }
+    const absl::MutexLock lock(&mutex_);
+    first_non_finite_ = std::min(first_non_finite_, first + i);
+    return;
+  }
+}
+
+template class QuantizePass<float>;
+template class QuantizePass<double>;
+
+}  // namespace halfstep

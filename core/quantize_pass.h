@@ -1,0 +1,97 @@
+// Dynamic quantization's second pass and static quantization's only one: codes,
+// reconstructions, cuts and error sums, a block at a time.
+#ifndef HALFSTEP_CORE_QUANTIZE_PASS_H_
+#define HALFSTEP_CORE_QUANTIZE_PASS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/types/span.h"
+#include "core/kernels/affine.h"
+#include "core/kernels/statistics.h"
+#include "core/pair_table.h"
+#include "core/quantize.h"
+#include "core/range_pass.h"
+#include "core/slice_layout.h"
+#include "core/strips.h"
+
+namespace halfstep {
+
+// What a pass writes. Empty spans are not written.
+struct QuantizeOutputs {
+  absl::Span<std::byte> codes;
+  absl::Span<std::byte> reconstructed;
+  absl::Span<std::byte> gradient_mask;
+  bool measure_error = false;
+};
+
+// T is the arithmetic's type. Made for one call.
+template <typename T>
+class QuantizePass {
+ public:
+  // All references must outlive the pass; sizes fit.
+  QuantizePass(const QuantizePlan& plan, const Pieces& reals,
+               const QuantizeOutputs& outputs, const Execution& execution);
+
+  // As Quantize and FakeQuantize say.
+  absl::StatusOr<QuantizeResult> Run();
+
+ private:
+  // Pairs of the slices that a block touches.
+  struct BlockPairs {
+    kernels::Pairs<T> pairs;
+    size_t base;  // the first one's slot
+  };
+
+  absl::Status FindParameters();
+  void RunBlock(size_t block);
+  // Chooses the parameters of the slices that [first, end) touches, reading
+  // them whole: at both ends a little more than the block.
+  BlockPairs ChooseForBlock(size_t first, size_t end, Scratch& scratch);
+  void RunStrip(size_t first, const Strip& strip, const BlockPairs& pairs,
+                Scratch& scratch, kernels::CutCounts* cuts,
+                kernels::ErrorSums* errors);
+  // Each writes the strip's codes and mask, and the reconstruction as numbers
+  // of T to scratch.reconstructed where it is wanted.
+  void IntegerCodes(size_t first, const Strip& strip, const BlockPairs& pairs,
+                    Scratch& scratch, kernels::CutCounts* cuts);
+  void FloatCodes(size_t first, const Strip& strip, Scratch& scratch,
+                  kernels::CutCounts* cuts);
+  void StoreMask(size_t first, size_t count, const Scratch& scratch);
+  void RejectNonFinite(size_t first, const Strip& strip, Scratch& scratch);
+  bool reconstructs() const {
+    return !outputs_.reconstructed.empty() || outputs_.measure_error;
+  }
+  Parameters TakeParameters();
+
+  const QuantizePlan& plan_;
+  const Pieces& reals_;
+  const QuantizeOutputs outputs_;
+  const Execution& execution_;
+  const SliceLayout layout_;
+  const kernels::RangeRule<T> rule_;
+  const size_t count_;
+  // Whether parameters are chosen block by block: one read from memory.
+  const bool fused_;
+  const size_t strip_max_;
+
+  std::optional<PairTable<T>> table_;       // unless fused, or codes are floats
+  ChosenPairs<T> chosen_;                   // dynamic only
+  std::vector<kernels::ErrorSums> errors_;  // one per block, if wanted
+
+  absl::Mutex mutex_;
+  kernels::CutCounts cuts_ ABSL_GUARDED_BY(mutex_);
+  size_t first_non_finite_ ABSL_GUARDED_BY(mutex_);
+};
+
+extern template class QuantizePass<float>;
+extern template class QuantizePass<double>;
+
+}  // namespace halfstep
+
+#endif  // HALFSTEP_CORE_QUANTIZE_PASS_H_

@@ -1,0 +1,73 @@
+// Reals and codes a strip at a time, as kernels want them: contiguous, in the
+// arithmetic's type, small enough to stay in the cache.
+#ifndef HALFSTEP_CORE_STRIPS_H_
+#define HALFSTEP_CORE_STRIPS_H_
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <type_traits>
+#include <vector>
+
+#include "core/data_type.h"
+#include "core/kernels/run.h"
+#include "core/tensor.h"
+
+namespace halfstep {
+
+// Elements per unit of parallel work and of the order in which error sums are
+// taken (docs/numerics.md, section 7).
+inline constexpr size_t kBlockElements = 65536;
+
+// Elements per strip where intermediate results go through scratch memory: 32
+// KiB of float64, so that a few such arrays fit a second-level cache.
+inline constexpr size_t kStripElements = 4096;
+
+// Elements per strip where no scratch memory is needed: the cost of a kernel
+// call is then hidden, and the runs of a strip stay few.
+inline constexpr size_t kDirectStripElements = 16384;
+
+// One thread's scratch memory, made once. Which function uses which array is
+// said where it does; none is held across a strip.
+struct Scratch {
+  alignas(64) std::byte gathered[kStripElements * sizeof(double)];
+  alignas(64) std::byte widened[kStripElements * sizeof(double)];
+  alignas(64) std::byte codes[kStripElements * sizeof(uint32_t)];
+  alignas(64) std::byte reconstructed[kStripElements * sizeof(double)];
+  alignas(64) std::byte narrowed[kStripElements * sizeof(double)];
+  alignas(64) std::byte compared[2][kStripElements * sizeof(double)];
+  alignas(64) uint8_t mask[kStripElements];
+  std::vector<kernels::Run> runs;
+
+  // This thread's.
+  static Scratch& Get();
+};
+
+// Consecutive elements of `size` bytes within `pieces`, from element `first`
+// on: at most `count`, and a multiple of 8 unless it is all of them, so that
+// the next ones begin a group of 8 again. In place where they lie in one piece,
+// else gathered.
+struct Strip {
+  const std::byte* data;
+  size_t count;
+};
+Strip StripOf(const Pieces& pieces, size_t size, size_t first, size_t count,
+              Scratch& scratch);
+
+// `count` reals as numbers of T: in place if they are, else in `widened`.
+// T = float takes no FLOAT64. Any alignment.
+template <typename T>
+const T* Widened(DataType dtype, const std::byte* reals, size_t count,
+                 std::byte* widened);
+
+// `count` numbers of T as reals of `dtype`, rounded once and saturated.
+template <typename T>
+void Narrow(const T* from, size_t count, DataType dtype, std::byte* reals);
+
+// The integer that holds a code of `size` bytes.
+kernels::CodeKind CodeKindOf(size_t size, bool is_signed);
+
+}  // namespace halfstep
+
+#endif  // HALFSTEP_CORE_STRIPS_H_
