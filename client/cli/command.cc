@@ -1,0 +1,54 @@
+#include "client/cli/command.h"
+
+#include <cstdio>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace halfstep::cli {
+namespace {
+
+// A server's message, or a file's name, may hold anything: no control
+// characters reach the terminal, and the message stays one line.
+std::string OneLine(absl::string_view text) {
+  std::string line(text);
+  for (char& character : line) {
+    if (static_cast<unsigned char>(character) < 0x20 || character == 0x7f) {
+      character = ' ';
+    }
+  }
+  return line;
+}
+
+}  // namespace
+
+ExitCode Fail(ExitCode code, const absl::Status& status) {
+  std::fprintf(stderr, "halfstep: %s\n", OneLine(status.message()).c_str());
+  return code;
+}
+
+ExitCode FailCall(const absl::Status& status) {
+  if (absl::IsUnavailable(status)) {
+    return Fail(ExitCode::kUnreachable, absl::UnavailableError(absl::StrCat(
+                                            "no server: ", status.message())));
+  }
+  if (absl::IsDeadlineExceeded(status)) {
+    return Fail(ExitCode::kUnreachable,
+                absl::DeadlineExceededError(absl::StrCat(
+                    "no answer in time (see --timeout): ", status.message())));
+  }
+  return Fail(ExitCode::kRefused, status);
+}
+
+CLI::App* Commands::Add(const std::string& name, const std::string& description,
+                        const std::string& example,
+                        std::function<ExitCode(const GlobalOptions&)> run) {
+  CLI::App* command = app_.add_subcommand(name, description);
+  command->fallthrough();
+  command->footer(absl::StrCat("Example:\n", example));
+  command->callback(
+      [this, run = std::move(run)] { exit_code_ = run(globals_); });
+  return command;
+}
+
+}  // namespace halfstep::cli
