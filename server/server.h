@@ -37,8 +37,8 @@ class Server {
   std::shared_ptr<grpc::Channel> InProcessChannel();
 
   // Refuses new calls with UNAVAILABLE, lets those in flight finish, cancels
-  // what is left after `grace`, and returns when all is gone. Must not be called
-  // from a handler or a signal handler.
+  // what is left after `grace`, and returns when all is gone. Must not be
+  // called from a handler or a signal handler.
   void Shutdown(absl::Duration grace);
 
  private:

@@ -1,0 +1,145 @@
+#include "server/admission.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "server/grpc_status.h"
+
+namespace halfstep {
+
+Ticket::Ticket(Ticket&& other) noexcept
+    : admission_(std::exchange(other.admission_, nullptr)),
+      bytes_(std::exchange(other.bytes_, 0)) {}
+
+Ticket& Ticket::operator=(Ticket&& other) noexcept {
+  if (this != &other) {
+    Release();
+    admission_ = std::exchange(other.admission_, nullptr);
+    bytes_ = std::exchange(other.bytes_, 0);
+  }
+  return *this;
+}
+
+absl::Status Ticket::Resize(uint64_t bytes) {
+  if (bytes > bytes_) {
+    if (absl::Status grown = admission_->Grow(bytes - bytes_); !grown.ok()) {
+      return grown;
+    }
+    bytes_ = bytes;
+  } else if (bytes < bytes_) {
+    admission_->GiveBack(std::exchange(bytes_, bytes) - bytes, false);
+  }
+  return absl::OkStatus();
+}
+
+void Ticket::Release() {
+  if (admission_ == nullptr) return;
+  std::exchange(admission_, nullptr)->GiveBack(std::exchange(bytes_, 0), true);
+}
+
+absl::Status Admission::Enter(uint64_t bytes, Waiter& waiter) {
+  Ticket ticket;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (closed_) return absl::UnavailableError("the server is shutting down");
+    if (!waiting_.empty() || !HasRoom(bytes)) {
+      if (waiting_.size() >= limits_.waiting_max) {
+        return BusyError(absl::StrCat("the server is busy: ", waiting_.size(),
+                                      " calls wait already"));
+      }
+      waiting_.push_back({&waiter, bytes});
+      return absl::OkStatus();
+    }
+    ticket = Issue(bytes);
+  }
+  waiter.Admitted(std::move(ticket));
+  return absl::OkStatus();
+}
+
+bool Admission::Leave(const Waiter& waiter) {
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto found = std::find_if(
+        waiting_.begin(), waiting_.end(),
+        [&waiter](const Entry& entry) { return entry.waiter == &waiter; });
+    if (found == waiting_.end()) return false;
+    waiting_.erase(found);
+  }
+  // Whoever stood behind may fit where this one did not.
+  AdmitWaiting();
+  return true;
+}
+
+void Admission::Close() {
+  absl::MutexLock lock(&mutex_);
+  closed_ = true;
+}
+
+bool Admission::AwaitEmpty(absl::Time deadline) const {
+  const auto is_empty = [this] {
+    mutex_.AssertReaderHeld();
+    return IsEmpty();
+  };
+  absl::MutexLock lock(&mutex_);
+  return mutex_.AwaitWithDeadline(absl::Condition(&is_empty), deadline);
+}
+
+Ticket Admission::Issue(uint64_t bytes) {
+  bytes_in_flight_ += bytes;
+  ++tickets_;
+  ++admitted_;
+  return Ticket(this, bytes);
+}
+
+absl::Status Admission::Grow(uint64_t more) {
+  absl::MutexLock lock(&mutex_);
+  if (!HasRoom(more)) {
+    return BusyError(absl::StrCat("the server is busy: ", bytes_in_flight_,
+                                  " bytes in flight leave no room for ", more,
+                                  " more"));
+  }
+  bytes_in_flight_ += more;
+  return absl::OkStatus();
+}
+
+void Admission::GiveBack(uint64_t bytes, bool is_ticket_over) {
+  {
+    absl::MutexLock lock(&mutex_);
+    bytes_in_flight_ -= bytes;
+    if (is_ticket_over) --tickets_;
+    if (waiting_.empty()) return;
+  }
+  AdmitWaiting();
+}
+
+void Admission::AdmitWaiting() {
+  std::vector<std::pair<Waiter*, Ticket>> admitted;
+  {
+    absl::MutexLock lock(&mutex_);
+    while (!waiting_.empty() && HasRoom(waiting_.front().bytes)) {
+      const Entry entry = waiting_.front();
+      waiting_.pop_front();
+      admitted.emplace_back(entry.waiter, Issue(entry.bytes));
+    }
+  }
+  for (auto& [waiter, ticket] : admitted) waiter->Admitted(std::move(ticket));
+}
+
+uint64_t Admission::bytes_in_flight() const {
+  absl::MutexLock lock(&mutex_);
+  return bytes_in_flight_;
+}
+
+size_t Admission::waiting() const {
+  absl::MutexLock lock(&mutex_);
+  return waiting_.size();
+}
+
+uint64_t Admission::admitted() const {
+  absl::MutexLock lock(&mutex_);
+  return admitted_;
+}
+
+}  // namespace halfstep

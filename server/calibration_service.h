@@ -1,0 +1,17 @@
+// Chooses parameters from data seen before quantization.
+#ifndef HALFSTEP_SERVER_CALIBRATION_SERVICE_H_
+#define HALFSTEP_SERVER_CALIBRATION_SERVICE_H_
+
+#include "server/call.h"
+
+namespace halfstep {
+
+class CalibrationService final : public ByteService {
+ public:
+  // `environment` outlives the service.
+  explicit CalibrationService(const CallEnvironment& environment);
+};
+
+}  // namespace halfstep
+
+#endif  // HALFSTEP_SERVER_CALIBRATION_SERVICE_H_

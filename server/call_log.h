@@ -1,0 +1,52 @@
+// One line per call, on standard error.
+#ifndef HALFSTEP_SERVER_CALL_LOG_H_
+#define HALFSTEP_SERVER_CALL_LOG_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+
+namespace halfstep {
+
+// What became of one call.
+struct CallRecord {
+  absl::string_view method;  // "QuantizationService/Quantize"
+  std::string peer;
+  uint64_t bytes_in = 0;
+  uint64_t bytes_out = 0;
+  absl::Duration queue_time;    // until a thread took it up, reading included
+  absl::Duration compute_time;  // from there until its reply was ready
+  absl::Status status;
+};
+
+// Thread-safe. Writes behind the callers' backs: a call never waits for the
+// log, and lines are dropped rather than piled up if nobody takes them.
+class CallLog {
+ public:
+  // `level` as ServerOptions::log_level.
+  explicit CallLog(absl::string_view level);
+  // Writes what is still to be written.
+  ~CallLog();
+  CallLog(const CallLog&) = delete;
+  CallLog& operator=(const CallLog&) = delete;
+
+  // Whether a call that ended with `status` gets a line: INTERNAL, which is a
+  // bug of ours, at level error, every other at level info.
+  bool IsWanted(const absl::Status& status) const;
+  void Write(const CallRecord& record);
+
+  // A line about the server itself, at level info.
+  void Note(absl::string_view text);
+
+ private:
+  class Sink;
+  std::unique_ptr<Sink> sink_;
+};
+
+}  // namespace halfstep
+
+#endif  // HALFSTEP_SERVER_CALL_LOG_H_

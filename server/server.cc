@@ -1,0 +1,160 @@
+#include "server/server.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/health_check_service_interface.h>
+
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
+#include "grpc/health/v1/health.pb.h"
+#include "server/calibration_service.h"
+#include "server/idle_memory.h"
+#include "server/quantization_service.h"
+#include "server/transport.h"
+
+namespace halfstep {
+namespace {
+
+// Memory of replies that waits for the next call, as a share of what calls may
+// hold: 1 / 4.
+constexpr uint64_t kIdleShare = 4;
+
+// How long the last bytes and refusals may take to leave once all calls are
+// done.
+constexpr absl::Duration kFlushTime = absl::Milliseconds(100);
+
+constexpr char kQuantization[] = "halfstep.v1.QuantizationService";
+constexpr char kCalibration[] = "halfstep.v1.CalibrationService";
+
+// `address` with the port that was bound.
+std::string Bound(const std::string& address, int port) {
+  if (absl::StartsWith(address, "unix:")) return address;
+  return absl::StrCat(address.substr(0, address.rfind(':')), ":", port);
+}
+
+}  // namespace
+
+class Server::Impl {
+ public:
+  explicit Impl(const ServerOptions& options)
+      : options_(options),
+        executor_({.threads = options.threads,
+                   .queued_max = options.load.max_queued_calls}),
+        admission_({.bytes_max = options.load.max_bytes_in_flight,
+                    .waiting_max = options.load.max_waiting_calls}),
+        buffers_(
+            BufferPool::Create(options.load.max_bytes_in_flight / kIdleShare)),
+        log_(options.log_level) {}
+
+  ~Impl() { Shutdown(absl::ZeroDuration()); }
+
+  absl::Status Start() {
+    grpc::EnableDefaultHealthCheckService(true);
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    // Reflection describes what is linked: health would be left out otherwise.
+    grpc::health::v1::HealthCheckRequest::descriptor();
+    grpc::ServerBuilder builder;
+    SetTransport(options_, builder);
+    std::vector<int> ports(options_.listen.size(), 0);
+    for (size_t i = 0; i < ports.size(); ++i) {
+      builder.AddListeningPort(options_.listen[i],
+                               grpc::InsecureServerCredentials(), &ports[i]);
+    }
+    builder.RegisterService(&quantization_);
+    builder.RegisterService(&calibration_);
+    server_ = builder.BuildAndStart();
+    for (size_t i = 0; i < ports.size(); ++i) {
+      // Addresses are bound in order, up to the first that cannot be.
+      if (ports[i] == 0) {
+        return absl::UnavailableError(
+            absl::StrCat(options_.listen[i],
+                         ": cannot be bound; must be an address of "
+                         "this machine that is free"));
+      }
+      addresses_.push_back(Bound(options_.listen[i], ports[i]));
+    }
+    if (server_ == nullptr) return absl::InternalError("gRPC did not start");
+    SetServing(true);
+    return absl::OkStatus();
+  }
+
+  void Shutdown(absl::Duration grace) {
+    absl::MutexLock lock(&mutex_);
+    if (server_ == nullptr) return;
+    const absl::Time deadline = absl::Now() + grace;
+    SetServing(false);
+    // New calls get UNAVAILABLE from now on. gRPC is told only when ours are
+    // done: it would wait for streams of health checks that never end.
+    admission_.Close();
+    const bool is_done = admission_.AwaitEmpty(deadline);
+    server_->Shutdown(
+        absl::ToChronoTime(is_done ? absl::Now() + kFlushTime : absl::Now()));
+    server_->Wait();
+    server_ = nullptr;
+  }
+
+  std::shared_ptr<grpc::Channel> InProcessChannel() {
+    grpc::ChannelArguments arguments;
+    arguments.SetMaxReceiveMessageSize(-1);
+    arguments.SetMaxSendMessageSize(-1);
+    return server_->InProcessChannel(arguments);
+  }
+
+  const std::vector<std::string>& addresses() const { return addresses_; }
+
+ private:
+  void SetServing(bool serving) {
+    grpc::HealthCheckServiceInterface* health =
+        server_->GetHealthCheckService();
+    health->SetServingStatus(serving);
+    health->SetServingStatus(kQuantization, serving);
+    health->SetServingStatus(kCalibration, serving);
+  }
+
+  // Each is used by those below it, and outlives them.
+  const ServerOptions options_;
+  Executor executor_;
+  Admission admission_;
+  const std::shared_ptr<BufferPool> buffers_;
+  CallLog log_;
+  const IdleMemory idle_memory_{admission_, *buffers_};
+  const CallEnvironment environment_{.options = options_,
+                                     .executor = executor_,
+                                     .admission = admission_,
+                                     .buffers = buffers_,
+                                     .log = log_};
+  QuantizationService quantization_{environment_};
+  CalibrationService calibration_{environment_};
+  absl::Mutex mutex_;  // one Shutdown at a time
+  std::unique_ptr<grpc::Server> server_;
+  std::vector<std::string> addresses_;
+};
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(
+    const ServerOptions& options) {
+  const absl::StatusOr<ServerOptions> resolved = Resolve(options);
+  if (!resolved.ok()) return resolved.status();
+  auto impl = std::make_unique<Impl>(*resolved);
+  if (absl::Status started = impl->Start(); !started.ok()) return started;
+  return std::unique_ptr<Server>(new Server(std::move(impl)));
+}
+
+Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Server::~Server() = default;
+
+const std::vector<std::string>& Server::addresses() const {
+  return impl_->addresses();
+}
+
+std::shared_ptr<grpc::Channel> Server::InProcessChannel() {
+  return impl_->InProcessChannel();
+}
+
+void Server::Shutdown(absl::Duration grace) { impl_->Shutdown(grace); }
+
+}  // namespace halfstep
