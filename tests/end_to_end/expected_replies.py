@@ -107,9 +107,12 @@ def _run(request):
             spec,
             scale=list(request.parameters.scale),
             zero_point=list(request.parameters.zero_point),
+            measure_error=request.measure_error,
         )
     else:
-        result = oracle.quantize(dtype, reals, shape, spec)
+        result = oracle.quantize(
+            dtype, reals, shape, spec, measure_error=request.measure_error
+        )
     parameters = pb.QuantizationParameters(
         spec=spec_message(spec), scale=result.scale, zero_point=result.zero_point
     )

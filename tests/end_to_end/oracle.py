@@ -284,7 +284,7 @@ class NonFinite(Exception):
         self.count = count
 
 
-def quantize(dtype, reals, shape, spec, scale=None, zero_point=None):
+def quantize(dtype, reals, shape, spec, scale=None, zero_point=None, measure_error=True):
     """Quantizes `reals` (decode_reals) of `shape`; statically if `scale` is given."""
     T = spec.arithmetic(dtype)
     sent_finite = np.isfinite(reals)
@@ -322,13 +322,15 @@ def quantize(dtype, reals, shape, spec, scale=None, zero_point=None):
     reconstructed = dequantize(
         codes, shape, spec, dtype, dtype, [float(s) for s in scales], zero_points.tolist()
     )
-    error = error_report(reals, reconstructed, sent_finite)
     has_zero_points = not spec.symmetric and not spec.float_codes
-    error["encoded_bytes"] = (
-        code_bytes(spec, len(codes))
-        + len(scales) * np.dtype(T).itemsize
-        + (4 * len(scales) if has_zero_points else 0)
-    )
+    error = None
+    if measure_error:
+        error = error_report(reals, reconstructed, sent_finite)
+        error["encoded_bytes"] = (
+            code_bytes(spec, len(codes))
+            + len(scales) * np.dtype(T).itemsize
+            + (4 * len(scales) if has_zero_points else 0)
+        )
     return Result(
         scale=[float(s) for s in scales],
         zero_point=zero_points.tolist() if has_zero_points else [],

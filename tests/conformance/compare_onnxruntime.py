@@ -1,0 +1,199 @@
+"""Profile ONNX against ONNX Runtime's quantization operators, on its CPU provider."""
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper
+
+import tensors
+from halfstep_client import Halfstep, parameters, spec
+from tally import Tally, product_ties, quotient_ties
+
+# Blocked quantization and 4-bit types came with opset 21.
+OPSET = helper.make_opsetid("", 21)
+IR_VERSION = 10
+# Of each: lowest code, highest code, bits, what holds it in NumPy.
+TYPES = {
+    "uint8": (0, 255, 8, np.uint8),
+    "int8": (-128, 127, 8, np.int8),
+    "uint16": (0, 65535, 16, np.uint16),
+    "int16": (-32768, 32767, 16, np.int16),
+    "uint4": (0, 15, 4, np.uint8),
+    "int4": (-8, 7, 4, np.int8),
+}
+BLOCK = 32
+SUBNORMAL_SCALE = "subnormal scale"
+
+
+def session(nodes, inputs, outputs):
+    graph = helper.make_graph(
+        nodes,
+        "conformance",
+        [helper.make_tensor_value_info(n, t, [None] * rank) for n, t, rank in inputs],
+        [helper.make_tensor_value_info(n, t, [None] * rank) for n, t, rank in outputs],
+    )
+    model = helper.make_model(graph, opset_imports=[OPSET], ir_version=IR_VERSION)
+    onnx.checker.check_model(model)
+    options = onnxruntime.SessionOptions()
+    # The operators themselves, and no fused form of them.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    # The machine is shared with the server.
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+
+
+def cast_pair(name):
+    """4-bit types have no NumPy form: they come and go as 8-bit ones, with a Cast."""
+    onnx_type = getattr(TensorProto, name.upper())
+    outside = {"uint4": TensorProto.UINT8, "int4": TensorProto.INT8}.get(name, onnx_type)
+    return onnx_type, outside
+
+
+def quantize_session(name, rank, pair_rank, attributes):
+    onnx_type, outside = cast_pair(name)
+    nodes = [
+        helper.make_node("Cast", ["zero_outside"], ["zero"], to=onnx_type),
+        helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["codes"], **attributes),
+        helper.make_node("Cast", ["codes"], ["y"], to=TensorProto.INT32),
+    ]
+    inputs = [
+        ("x", TensorProto.FLOAT, rank),
+        ("scale", TensorProto.FLOAT, pair_rank),
+        ("zero_outside", outside, pair_rank),
+    ]
+    return session(nodes, inputs, [("y", TensorProto.INT32, rank)])
+
+
+def dequantize_session(name, rank, pair_rank, attributes):
+    onnx_type, outside = cast_pair(name)
+    nodes = [
+        helper.make_node("Cast", ["zero_outside"], ["zero"], to=onnx_type),
+        helper.make_node("Cast", ["codes_outside"], ["codes"], to=onnx_type),
+        helper.make_node("DequantizeLinear", ["codes", "scale", "zero"], ["y"], **attributes),
+    ]
+    inputs = [
+        ("codes_outside", outside, rank),
+        ("scale", TensorProto.FLOAT, pair_rank),
+        ("zero_outside", outside, pair_rank),
+    ]
+    return session(nodes, inputs, [("y", TensorProto.FLOAT, rank)])
+
+
+def dynamic(tally, halfstep, rng):
+    """DynamicQuantizeLinear: scale, zero point and codes of many tensors."""
+    node = helper.make_node("DynamicQuantizeLinear", ["x"], ["codes", "scale", "zero"])
+    runtime = session(
+        [node],
+        [("x", TensorProto.FLOAT, 1)],
+        [("codes", TensorProto.UINT8, 1), ("scale", TensorProto.FLOAT, 0), ("zero", TensorProto.UINT8, 0)],
+    )
+    row = "DynamicQuantizeLinear: scale, zero point, codes"
+    how = spec()
+    for kind, matrix in tensors.matrices(rng, 5_000, 0, 255):
+        for index, x in enumerate(matrix):
+            what = f"{kind}, row {index}"
+            codes, scale, zero = runtime.run(None, {"x": x})
+            ours, our_scale, our_zero = halfstep.quantize(x, how)
+            tiny = np.full(1, scale < np.finfo(np.float32).tiny)
+            tally.compare(row, our_scale, [float(scale)], 0, tiny, SUBNORMAL_SCALE, what)
+            tally.compare(row, our_zero, [int(zero)], 0, tiny, SUBNORMAL_SCALE, what)
+            out = np.broadcast_to(tiny, ours.shape)
+            ties = 0 if tiny[0] else quotient_ties(x / scale)
+            tally.compare(row, ours, codes, ties, out, SUBNORMAL_SCALE, what)
+
+
+def layouts(rng, matrix):
+    """(layout, x, axis, group, shape of the pairs) for one matrix, axes by turns."""
+    flat = matrix.reshape(-1)
+    tall = flat.reshape(matrix.shape)
+    deep = flat[: flat.size // 4000 * 4000].reshape(-1, 20, 200)
+    axis = int(rng.integers(3))
+    yield "per tensor", tall, None, None, ()
+    yield "per axis", deep, axis, None, (deep.shape[axis],)
+    grid = list(deep.shape)
+    axis = int(rng.integers(3))
+    # 20 and 200 leave a shorter last block.
+    grid[axis] = -(-grid[axis] // BLOCK)
+    yield "blocked", deep, axis, BLOCK, tuple(grid)
+
+
+def spread(pairs, x, axis, group):
+    """One value per pair, brought to the elements of x."""
+    if axis is None:
+        return pairs
+    if group is None:
+        return pairs.reshape([-1 if i == axis else 1 for i in range(x.ndim)])
+    return np.take(pairs, np.arange(x.shape[axis]) // group, axis=axis)
+
+
+def static(tally, halfstep, rng, name):
+    """QuantizeLinear and DequantizeLinear of one type, in every layout."""
+    low, high, bits, held = TYPES[name]
+    code_type = "UINT" if name.startswith("u") else "INT"
+    sessions = {}
+    for kind, matrix in tensors.matrices(rng, 4_000, low, high, with_ties=False) + tie_inputs(rng):
+        for layout, x, axis, group, grid in layouts(rng, matrix):
+            what = f"{kind}, {layout}, axis {axis}"
+            scale, zero = pairs_for(rng, kind, x, grid, low, high, held)
+            key = (layout, axis)
+            if key not in sessions:
+                attributes = {} if axis is None else {"axis": axis}
+                if group is not None:
+                    attributes["block_size"] = group
+                ranks = (x.ndim, len(grid), attributes)
+                sessions[key] = quantize_session(name, *ranks), dequantize_session(name, *ranks)
+            quantizer, dequantizer = sessions[key]
+            how = spec(bits=bits, code_type=code_type, axis=axis, group=group,
+                       packing="DENSE" if bits == 4 else "NONE")
+            given = parameters(how, scale, zero)
+
+            codes = quantizer.run(None, {"x": x, "scale": scale, "zero_outside": zero})[0]
+            ours, _, _ = halfstep.quantize(x, given)
+            wide_scale, wide_zero = (spread(p, x, axis, group) for p in (scale, zero.astype(np.int32)))
+            ties = quotient_ties(x / wide_scale)
+            tally.compare(f"QuantizeLinear {name}, {layout}", ours, codes, ties, what=what)
+
+            codes = rng.integers(low, high, x.shape, dtype=np.int32, endpoint=True)
+            # Scales with all their bits: products must round.
+            scale = np.asarray(scale * rng.uniform(1, 2, scale.shape), np.float32)
+            given = parameters(how, scale, zero)
+            inputs = {"codes_outside": codes.astype(held), "scale": scale, "zero_outside": zero}
+            reals = dequantizer.run(None, inputs)[0]
+            ours = halfstep.dequantize(codes, given)
+            ties = product_ties(codes - wide_zero, spread(scale, x, axis, group))
+            tally.compare(f"DequantizeLinear {name}, {layout}", ours, reals, ties, what=what)
+
+
+def tie_inputs(rng):
+    """Halves of a power of two, to be quantized with powers of two as scales."""
+    halves = rng.integers(-600, 600, (tensors.MADE // 4000, 4000)) / 2.0
+    return [("ties", halves.astype(np.float32))]
+
+
+def pairs_for(rng, kind, x, grid, low, high, held):
+    """Scales that spread the reals over the codes and somewhat past their ends."""
+    zero = np.asarray(rng.integers(low, high, grid, endpoint=True), held)
+    if kind == "ties":
+        scale = 2.0 ** rng.integers(-1, 2, grid)
+    else:
+        # Half of the reals' own range over the codes: some saturate.
+        width = float(np.quantile(np.abs(x.reshape(-1)[:10_000]), 0.99)) or 1.0
+        scale = width / (high - low) * 10.0 ** rng.uniform(-0.3, 1, grid)
+        if kind.startswith("bfloat16"):
+            scale = 2.0 ** np.round(np.log2(scale))
+    return np.asarray(scale, np.float32), zero
+
+
+def main():
+    halfstep = Halfstep()
+    tally = Tally("onnxruntime")
+    rng = np.random.default_rng(tensors.seed())
+    dynamic(tally, halfstep, rng)
+    for name in TYPES:
+        static(tally, halfstep, rng, name)
+    tally.write()
+
+
+if __name__ == "__main__":
+    main()
