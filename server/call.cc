@@ -54,8 +54,10 @@ class UnaryCall final : public Reactor,
     if (!ok) {
       return End(context_.IsCancelled()
                      ? absl::CancelledError("the client has gone")
-                     : absl::InvalidArgumentError(
-                           "request: no message; must be one message"));
+                     : absl::InvalidArgumentError(absl::StrCat(
+                           "request: no message; must be one message of at "
+                           "most ",
+                           limits().max_message_bytes, " bytes")));
     }
     request_bytes_ = request_.Length();
     // Most replies are no longer than their request; Allocate knows exactly. If

@@ -38,7 +38,8 @@ struct Extras {
 };
 
 void AddLimits(CLI::App& app, ServerOptions& options) {
-  const CLI::AsSizeValue size(/*kb_is_1000=*/true);
+  CLI::Validator size = CLI::AsSizeValue(/*kb_is_1000=*/true);
+  size.description("");
   app.add_option("--max-message-bytes", options.call.max_message_bytes,
                  "Largest payload of a request or reply")
       ->transform(size)
@@ -80,7 +81,7 @@ void AddFlags(CLI::App& app, ServerOptions& options, Extras& extras) {
   app.add_option("--drain-timeout", extras.drain_seconds,
                  "Seconds that calls in flight may take once told to stop")
       ->envname("HALFSTEP_DRAIN_TIMEOUT")
-      ->check(CLI::Range(0.0, 86400.0))
+      ->check(CLI::Range(0.0, 86400.0).description(""))
       ->type_name("SECONDS")
       ->capture_default_str();
   app.add_option("--log-level", options.log_level,

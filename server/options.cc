@@ -72,11 +72,10 @@ absl::StatusOr<ServerOptions> Resolve(ServerOptions options) {
     options.threads = static_cast<int>(std::clamp<unsigned>(
         std::thread::hardware_concurrency(), 1, kThreadsMax));
   }
-  if (absl::Status status = CheckRange(
-          "--threads", static_cast<uint64_t>(std::max(options.threads, 0)), 1,
-          kThreadsMax);
-      !status.ok()) {
-    return status;
+  if (options.threads < 1 || options.threads > kThreadsMax) {
+    return FieldError(
+        "--threads",
+        absl::StrCat(options.threads, "; must be in [0, ", kThreadsMax, "]"));
   }
   if (absl::Status status =
           CheckRange("--max-message-bytes", options.call.max_message_bytes,
