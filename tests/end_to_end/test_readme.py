@@ -31,7 +31,7 @@ def commands():
     for language, text in BLOCKS:
         if language == "console":
             for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
-                command, _, answer = re.match(r"((?:.*\\\n)*.*)(\n)(.*)", part, re.DOTALL).groups()
+                command, _, answer = part.partition("\n")
                 yield command, answer
 
 
