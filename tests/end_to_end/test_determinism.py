@@ -44,7 +44,7 @@ def machine_targets():
         if name.strip() == "flags":
             flags = set(value.split())
             break
-    found = ["Scalar"]
+    found = ["SCALAR"]
     needed = set()
     for name, own in TARGET_FLAGS.items():
         needed |= own
@@ -149,9 +149,9 @@ def test_simd_target(start_server, requests, wanted, target):
 
 
 def test_simd_target_by_flag(start_server):
-    running = start_server("--simd-target=Scalar")
+    running = start_server("--simd-target=SCALAR")
     info = running.quantization.GetServerInfo(pb.GetServerInfoRequest())
-    assert info.simd_target == "Scalar"
+    assert info.simd_target == "SCALAR"
 
 
 def test_a_target_that_does_not_exist_is_refused():
