@@ -39,7 +39,7 @@ absl::StatusOr<ErrorReport> MeasureError(const TensorView& original,
                                          const Execution& execution);
 
 // log10 of a positive finite number as one fixed sequence of IEEE operations:
-// the C library's changes its last bit with the processor. Error below 2 ulp.
+// the C library's changes its last bit with the processor. Error below 4 ulp.
 double FixedLog10(double x);
 
 }  // namespace halfstep

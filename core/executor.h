@@ -30,6 +30,7 @@ class Cancellation {
   const absl::Time deadline_;
 };
 
+// One at a time in a process: the number of oneTBB's threads is the process's.
 class Executor {
  public:
   struct Options {
