@@ -6,6 +6,9 @@
 namespace halfstep {
 namespace {
 
+// Where sums overflow: one NaN, since processors differ in its sign.
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+
 // The one order in which eight accumulators are added.
 double Fold(const double (&a)[8]) {
   return ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7]));
@@ -18,7 +21,8 @@ double SqnrDb(double squared_real, double squared_error) {
   const double ratio = squared_real / squared_error;
   // Sums past the range of float64, and their ratio, stay what IEEE 754 says.
   if (ratio == 0) return -kInfinity;
-  if (!std::isfinite(ratio)) return ratio;
+  if (std::isnan(ratio)) return kNan;  // infinity / infinity
+  if (std::isinf(ratio)) return kInfinity;
   return 10 * FixedLog10(ratio);
 }
 
@@ -26,7 +30,9 @@ double Cosine(double squared_real, double squared_reconstructed,
               double product) {
   if (squared_real == 0 && squared_reconstructed == 0) return 1;
   if (squared_real == 0 || squared_reconstructed == 0) return 0;
-  return product / (std::sqrt(squared_real) * std::sqrt(squared_reconstructed));
+  const double cosine =
+      product / (std::sqrt(squared_real) * std::sqrt(squared_reconstructed));
+  return std::isnan(cosine) ? kNan : cosine;
 }
 
 }  // namespace

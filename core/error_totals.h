@@ -28,7 +28,7 @@ class ErrorTotals {
   double squared_real_ = 0;
   double squared_reconstructed_ = 0;
   double product_ = 0;
-  double max_absolute_error_ = 0;
+  double max_absolute_error_ = -1;
   uint64_t max_absolute_error_index_ = 0;
 };
 

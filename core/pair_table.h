@@ -46,7 +46,7 @@ kernels::RangeRule<T> RuleOf(const Spec& spec) {
 inline bool AnyFar(absl::Span<const int32_t> zero_points) {
   return std::any_of(zero_points.begin(), zero_points.end(),
                      [](int32_t zero_point) {
-                       return std::abs(int64_t{zero_point}) > int64_t{1} << 30;
+                       return std::abs(int64_t{zero_point}) > int64_t{1} << 23;
                      });
 }
 

@@ -293,8 +293,8 @@ void MaskDouble(const double* reals, Runs runs, Pairs<double> pairs,
   QuantizeAs<true>(reals, runs, pairs, rule, mask, &cuts);
 }
 
-// code - zero_point is exact in T: both are whole numbers below 2^24 (float) or
-// 2^53 (double), or the sum of two int32 rounded once where it is not.
+// code - zero_point is exact in T: both are whole numbers, below 2^23 (float)
+// or 2^32 (double).
 template <typename T, typename C>
 HWY_NOINLINE void DequantizeRuns(const C* HWY_RESTRICT codes, Runs runs,
                                  Pairs<T> pairs, T* HWY_RESTRICT reals) {
@@ -344,7 +344,8 @@ HWY_NOINLINE void DequantizeRuns(const C* HWY_RESTRICT codes, Runs runs,
   }
 }
 
-// The rare runs whose code - zero_point does not fit the lanes.
+// The rare runs whose code - zero_point is not exact in the lanes: taken in
+// integers, and rounded once.
 template <typename T, typename C>
 HWY_NOINLINE void DequantizeFar(const C* codes, Runs runs, Pairs<T> pairs,
                                 T* reals) {

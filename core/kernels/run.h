@@ -29,8 +29,8 @@ template <typename T>
 struct Pairs {
   const T* scale;
   const int32_t* zero_point;  // null: all are 0
-  // Whether a zero point is past 2^30 in magnitude, so that code - zero_point
-  // may not fit an int32.
+  // Whether a zero point is past 2^23 in magnitude: then code - zero_point may
+  // not be exact in float32.
   bool far_zero_points = false;
 };
 

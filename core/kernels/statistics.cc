@@ -181,7 +181,7 @@ HWY_INLINE void AddAnyErrors(const T* reals, const T* reconstructed,
   }
   if (!(max_error > sums->max_absolute_error)) return;
   // A new maximum, rare after the first elements: find where it is first.
-  sums->max_absolute_error = max_error;
+  // (None if every error of 0 belongs to an element that is left out.)
   for (size_t i = 0; i < count; ++i) {
     T real;
     T back;
@@ -190,6 +190,7 @@ HWY_INLINE void AddAnyErrors(const T* reals, const T* reconstructed,
     if (!std::isfinite(real) || !std::isfinite(back)) continue;
     if (std::fabs(static_cast<double>(real) - static_cast<double>(back)) ==
         max_error) {
+      sums->max_absolute_error = max_error;
       sums->max_absolute_error_index = first + i;
       return;
     }

@@ -26,8 +26,8 @@ struct ErrorSums {
   double squared_reconstructed[8] = {};
   double product[8] = {};
   uint64_t element_count = 0;
-  double max_absolute_error = 0;
-  // Counted from the first element ever added.
+  // Of the first element with the largest error; negative while there is none.
+  double max_absolute_error = -1;
   uint64_t max_absolute_error_index = 0;
 };
 

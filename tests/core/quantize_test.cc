@@ -455,6 +455,13 @@ TEST(MeasureError, EdgesOfTheReport) {
   EXPECT_EQ(report({0}, {0}).cosine_similarity, 1);
   EXPECT_EQ(report({0, 0}, {1, 0}).sqnr_db, -kInfinity);
   EXPECT_EQ(report({0, 0}, {1, 0}).cosine_similarity, 0);
+  // Without an error the first element that counts has the largest.
+  EXPECT_EQ(report({kInfinity, 3, 3}, {0, 3, 3}).max_absolute_error_index, 1u);
+  // Sums past the range of float64.
+  const ErrorReport overflow = report({1e200, -1e308}, {0, 1e308});
+  EXPECT_EQ(overflow.mean_squared_error, kInfinity);
+  EXPECT_TRUE(std::isnan(overflow.sqnr_db));
+  EXPECT_FALSE(std::signbit(overflow.sqnr_db));
   const ErrorReport some = report({10, 0, -4, 3}, {9, 0, -3, 3});
   EXPECT_EQ(some.mean_squared_error, 0.5);
   EXPECT_EQ(some.mean_absolute_error, 0.5);
