@@ -3,12 +3,14 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/string_view.h"
 #include "core/field_error.h"
 #include "core/simd.h"
 #include "halfstep/v1/quantization.pb.h"
 #include "server/convert.h"
+#include "server/numbers.h"
 #include "server/tensors.h"
 #include "server/version.h"
 #include "server/wire.h"
@@ -26,12 +28,6 @@ uint64_t ParameterBytes(const QuantizePlan& plan) {
   return kReplyBytesPerPair * plan.pair_count();
 }
 
-// `status` of a plan whose spec or parameters stand in field `how` of the
-// request.
-absl::Status PlanError(absl::string_view how, const absl::Status& status) {
-  return UnderField(FieldPath(status) == "shape" ? "tensor" : how, status);
-}
-
 // The plan that a request's oneof `how` asks for.
 template <typename Request>
 absl::StatusOr<QuantizePlan> PlanFor(const Request& request,
@@ -39,19 +35,15 @@ absl::StatusOr<QuantizePlan> PlanFor(const Request& request,
                                      const CallLimits& limits) {
   if (request.how_case() != Request::kParameters) {
     const absl::StatusOr<Spec> spec = FromProto(request.spec());
-    if (!spec.ok()) return PlanError("spec", spec.status());
-    absl::StatusOr<QuantizePlan> plan = QuantizePlan::Dynamic(
-        *spec, tensor.dtype, tensor.shape, limits.max_parameter_pairs);
-    if (!plan.ok()) return PlanError("spec", plan.status());
-    return plan;
+    if (!spec.ok()) return UnderField("spec", spec.status());
+    return QuantizePlan::Dynamic(*spec, tensor.dtype, tensor.shape,
+                                 limits.max_parameter_pairs);
   }
   const absl::StatusOr<Parameters> parameters =
       FromProto(request.parameters(), limits.max_parameter_pairs);
-  if (!parameters.ok()) return PlanError("parameters", parameters.status());
-  absl::StatusOr<QuantizePlan> plan = QuantizePlan::Static(
-      *parameters, tensor.dtype, tensor.shape, limits.max_parameter_pairs);
-  if (!plan.ok()) return PlanError("parameters", plan.status());
-  return plan;
+  if (!parameters.ok()) return UnderField("parameters", parameters.status());
+  return QuantizePlan::Static(*parameters, tensor.dtype, tensor.shape,
+                              limits.max_parameter_pairs);
 }
 
 // A request to quantize, ready to be computed.
@@ -103,7 +95,8 @@ grpc::ByteBuffer JoinReals(const google::protobuf::Message& fields, int field,
   tensor.set_dtype(ToProto(dtype));
   SetShape(shape, tensor);
   if (!as_values) return Join(fields, field, tensor, ToSlice(std::move(reals)));
-  WriteRealValues(dtype, reals.bytes(), tensor);
+  const std::vector<double> values = NumbersFromReals(dtype, reals.bytes());
+  tensor.mutable_values()->Add(values.begin(), values.end());
   return Join(fields, field, tensor, grpc::Slice());
 }
 
@@ -118,7 +111,9 @@ grpc::ByteBuffer JoinCodes(const QuantizeResult& result,
   SetShape(plan.shape(), tensor);
   grpc::Slice payload;
   if (as_values) {
-    WriteCodeValues(plan.spec(), plan.element_count(), codes.bytes(), tensor);
+    const std::vector<int64_t> values =
+        NumbersFromCodes(plan.spec(), plan.element_count(), codes.bytes());
+    tensor.mutable_values()->Add(values.begin(), values.end());
   } else {
     payload = ToSlice(std::move(codes));
   }
@@ -204,13 +199,8 @@ absl::StatusOr<ErrorReport> MeasureAgainstCodes(
     const Pieces& codes, Call& call) {
   const absl::StatusOr<CodesInput> in = ReadCodes(tensor, codes, call.limits());
   if (!in.ok()) return UnderField("quantized", in.status());
-  absl::StatusOr<ErrorReport> report =
-      halfstep::MeasureError(original, in->plan, in->codes, call.execution());
-  // Core names the shape from the top, and codes as Dequantize does.
-  if (FieldPath(report.status()) == "codes") {
-    return UnderField("quantized", report.status());
-  }
-  return report;
+  return halfstep::MeasureError(original, in->plan, in->codes,
+                                call.execution());
 }
 
 Reply MeasureError(const grpc::ByteBuffer& message, Call& call) {

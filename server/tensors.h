@@ -51,16 +51,6 @@ absl::StatusOr<CodesInput> ReadCodes(const v1::QuantizedTensor& tensor,
                                      const Pieces& codes,
                                      const CallLimits& limits);
 
-// Sets `values` from `reals`, little-endian elements of `dtype`.
-void WriteRealValues(DataType dtype, absl::Span<const std::byte> reals,
-                     v1::Tensor& out);
-
-// Sets `values` from `count` codes that are laid out as `spec`, resolved, says.
-// Floating-point codes become their bit patterns.
-void WriteCodeValues(const Spec& spec, int64_t count,
-                     absl::Span<const std::byte> codes,
-                     v1::QuantizedTensor& out);
-
 }  // namespace halfstep
 
 #endif  // HALFSTEP_SERVER_TENSORS_H_
