@@ -76,28 +76,29 @@ std::string Unpacked(const google::protobuf::RepeatedField<int64_t>& values,
   return bytes;
 }
 
+// The spec of the codes as they are written: values are written unpacked.
+v1::QuantizationSpec WrittenSpec(const v1::QuantizedTensor& tensor) {
+  v1::QuantizationSpec spec = tensor.parameters().spec();
+  if (!tensor.values().empty()) spec.set_packing(v1::PACKING_NONE);
+  return spec;
+}
+
 NpyArray CodesArray(const v1::QuantizedTensor& tensor) {
-  const v1::QuantizationSpec& spec = tensor.parameters().spec();
-  const NpyType type = CodesType(spec);
-  if (tensor.values_size() > 0) {
-    return {.type = type,
-            .shape = ShapeOf(tensor.shape()),
-            .bytes = Unpacked(tensor.values(), ByteSize(type))};
+  const v1::QuantizationSpec spec = WrittenSpec(tensor);
+  NpyArray array = {.type = CodesType(spec),
+                    .shape = ShapeOf(tensor.shape()),
+                    .bytes = tensor.codes()};
+  if (!tensor.values().empty()) {
+    array.bytes = Unpacked(tensor.values(), ByteSize(array.type));
+  } else if (spec.packing() == v1::PACKING_DENSE) {
+    array.shape = {static_cast<int64_t>(array.bytes.size())};
   }
-  if (spec.packing() == v1::PACKING_DENSE) {
-    return {.type = type,
-            .shape = {static_cast<int64_t>(tensor.codes().size())},
-            .bytes = tensor.codes()};
-  }
-  return {
-      .type = type, .shape = ShapeOf(tensor.shape()), .bytes = tensor.codes()};
+  return array;
 }
 
 // `tensor` as JSON without its codes.
 std::string Description(v1::QuantizedTensor tensor) {
-  if (tensor.values_size() > 0) {
-    tensor.mutable_parameters()->mutable_spec()->set_packing(v1::PACKING_NONE);
-  }
+  *tensor.mutable_parameters()->mutable_spec() = WrittenSpec(tensor);
   tensor.clear_codes();
   tensor.clear_values();
   nlohmann::ordered_json json = ToJson(tensor);
