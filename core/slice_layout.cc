@@ -103,16 +103,24 @@ void SliceLayout::AppendRuns(size_t first, size_t count, size_t base,
       runs.push_back({count, 0, 0});
       return;
     case Kind::kRows: {
+      const bool even = row_length_ % run_length_ == 0;
       size_t in_row = first % row_length_;
       size_t slot =
           first / row_length_ * runs_per_row_ + in_row / run_length_ - base;
       while (count != 0) {
-        const size_t length = std::min(
+        size_t length = std::min(
             {run_length_ - in_row % run_length_, row_length_ - in_row, count});
-        runs.push_back({length, slot++, 0});
-        count -= length;
-        in_row += length;
-        if (in_row == row_length_) in_row = 0;
+        size_t times = 1;
+        if (length == run_length_) {
+          // Whole runs at once: to the end of the row, or over all rows where
+          // none has a shorter run at its end.
+          times = (even ? count : std::min(count, row_length_ - in_row)) /
+                  run_length_;
+        }
+        runs.push_back({length, slot, 0, times});
+        slot += times;
+        count -= length * times;
+        in_row = (in_row + length * times) % row_length_;
       }
       return;
     }

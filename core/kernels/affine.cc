@@ -15,8 +15,9 @@ HWY_BEFORE_NAMESPACE();
 namespace halfstep::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// The largest q for which adding and taking away Magic() rounds q to an
-// integer, half to even, on every target: Highway's own Round differs on some.
+// Adding and taking away this rounds a number of up to 2^22 (float) or 2^51
+// (double) to an integer, half to even, on every target: Highway's own Round
+// differs on some.
 template <typename T>
 constexpr T Magic() {
   return sizeof(T) == 4 ? T{0x1.8p23} : T{0x1.8p52};
@@ -26,89 +27,102 @@ constexpr T Magic() {
 template <class V>
 struct AffineVectors {
   V divisor;    // scale, or 1 / scale
-  V add_first;  // zero point where it is added before rounding, else 0
+  V add_first;  // kAddFirst: the zero point
   V low;        // smallest and largest number of steps that needs no cut
   V high;
-  V add_last;  // zero point where it is added after rounding, else 0
+  V below;  // one less and one more: enough to see that a cut was made
+  V above;
+  V add_last;  // otherwise: the zero point
 };
 
-template <class D, class V = hn::Vec<D>, typename T = hn::TFromD<D>>
+template <Order kOrder, class D, class V = hn::Vec<D>,
+          typename T = hn::TFromD<D>>
 HWY_INLINE AffineVectors<V> MakeVectors(D d, V scale, V zero_point,
                                         const QuantizeRule<T>& rule) {
   const V zero = hn::Zero(d);
-  const V quant_min = hn::Set(d, rule.quant_min);
-  const V quant_max = hn::Set(d, rule.quant_max);
-  if (rule.order == Order::kAddFirst) {
-    return {scale, zero_point, quant_min, quant_max, zero};
+  const V one = hn::Set(d, T{1});
+  V low = hn::Set(d, rule.quant_min);
+  V high = hn::Set(d, rule.quant_max);
+  if constexpr (kOrder == Order::kAddFirst) {
+    return {scale, zero_point, low, high, hn::Sub(low, one), hn::Add(high, one),
+            zero};
   }
-  if (rule.order == Order::kMultiply) {
-    scale = hn::Div(hn::Set(d, T{1}), scale);
-  }
-  return {scale, zero, hn::Sub(quant_min, zero_point),
-          hn::Sub(quant_max, zero_point), zero_point};
+  if constexpr (kOrder == Order::kMultiply) scale = hn::Div(one, scale);
+  low = hn::Sub(low, zero_point);
+  high = hn::Sub(high, zero_point);
+  return {scale,     zero, low, high, hn::Sub(low, one), hn::Add(high, one),
+          zero_point};
 }
 
-// Counts of cuts, one per lane, as integers of T's size.
-template <class D>
-struct LaneCuts {
-  using DI = hn::RebindToSigned<D>;
-  using VI = hn::Vec<DI>;
-  VI clamped;
-  VI non_finite;
-  VI saturated;
-
-  // Not member initializers: an implicit constructor would lack the target's
-  // attributes.
-  static HWY_INLINE LaneCuts None() {
-    const VI zero = hn::Zero(DI());
-    return {zero, zero, zero};
-  }
-
-  template <class M>
-  static HWY_INLINE VI Counted(VI count, M mask) {
-    const DI di;
-    return hn::Sub(count, hn::VecFromMask(di, hn::RebindMask(di, mask)));
-  }
+// Reals to whole numbers of steps, before and after the cut to the code range.
+// Where they differ the code was cut, or the real is not finite: NaN becomes
+// `below` or `above` or stays, as the target's Max has it, and differs in each
+// case.
+template <class V>
+struct Steps {
+  V rounded;
+  V within;
 };
+
+template <Order kOrder, class D, class V>
+HWY_INLINE Steps<V> StepsOf(D d, V x, const AffineVectors<V>& affine) {
+  V steps = kOrder == Order::kMultiply ? hn::Mul(x, affine.divisor)
+                                       : hn::Div(x, affine.divisor);
+  if constexpr (kOrder == Order::kAddFirst) {
+    steps = hn::Add(steps, affine.add_first);
+  }
+  steps = hn::Min(hn::Max(steps, affine.below), affine.above);
+  const V magic = hn::Set(d, Magic<hn::TFromD<D>>());
+  const V rounded = hn::Sub(hn::Add(steps, magic), magic);
+  return {rounded, hn::Min(hn::Max(rounded, affine.low), affine.high)};
+}
+
+// What a vector needs in which some real is clamped, cut or not finite: counts
+// them, and returns the right steps.
+template <Order kOrder, class D, class V, class M, typename T = hn::TFromD<D>>
+HWY_NOINLINE V CountCuts(D d, V x, M valid, const AffineVectors<V>& affine,
+                         const QuantizeRule<T>& rule, CutCounts* cuts) {
+  const V clamp_min = hn::Set(d, rule.clamp_min);
+  const V clamp_max = hn::Set(d, rule.clamp_max);
+  const auto below = hn::Lt(x, clamp_min);
+  const auto above = hn::Gt(x, clamp_max);
+  const auto clamped = hn::Or(below, above);
+  x = hn::IfThenElse(below, clamp_min, x);
+  x = hn::IfThenElse(above, clamp_max, x);
+  // False for NaN.
+  const auto finite = hn::Le(hn::Abs(x), hn::Set(d, hwy::HighestValue<T>()));
+  // NaN takes the code of 0.
+  const V number = hn::IfThenElseZero(hn::Eq(x, x), x);
+  const Steps<V> steps = StepsOf<kOrder>(d, number, affine);
+  const auto kept = hn::AndNot(clamped, valid);
+  cuts->clamped += hn::CountTrue(d, hn::And(clamped, valid));
+  cuts->non_finite += hn::CountTrue(d, hn::AndNot(finite, kept));
+  cuts->saturated += hn::CountTrue(
+      d, hn::And(hn::Ne(steps.rounded, steps.within), hn::And(kept, finite)));
+  return steps.within;
+}
 
 // The code of each lane of `x`, still as a T; with kMask, 1 or 0 as
 // GradientMask says. `valid` says which lanes count.
-template <bool kMultiply, bool kClamp, bool kMask, class D, class V, class M>
+template <Order kOrder, bool kClamp, bool kMask, class D, class V, class M,
+          typename T = hn::TFromD<D>>
 HWY_INLINE V CodesOf(D d, V x, M valid, const AffineVectors<V>& affine,
-                     V clamp_min, V clamp_max, LaneCuts<D>& cuts) {
-  using T = hn::TFromD<D>;
-  const V largest = hn::Set(d, hwy::HighestValue<T>());
-  const V one = hn::Set(d, T{1});
-  auto kept = valid;
+                     const QuantizeRule<T>& rule, CutCounts* cuts) {
+  Steps<V> steps = StepsOf<kOrder>(d, x, affine);
+  auto exceptional = hn::Ne(steps.rounded, steps.within);
   if constexpr (kClamp) {
-    const auto below = hn::Lt(x, clamp_min);
-    const auto above = hn::Gt(x, clamp_max);
-    const auto clamped = hn::Or(below, above);
-    x = hn::IfThenElse(below, clamp_min, x);
-    x = hn::IfThenElse(above, clamp_max, x);
-    cuts.clamped = cuts.Counted(cuts.clamped, hn::And(clamped, valid));
-    kept = hn::AndNot(clamped, valid);
+    exceptional =
+        hn::Or(exceptional, hn::Or(hn::Lt(x, hn::Set(d, rule.clamp_min)),
+                                   hn::Gt(x, hn::Set(d, rule.clamp_max))));
   }
-  const auto finite = hn::Le(hn::Abs(x), largest);  // false for NaN
-  cuts.non_finite = cuts.Counted(cuts.non_finite, hn::AndNot(finite, kept));
-  kept = hn::And(kept, finite);
-
-  V steps = kMultiply ? hn::Mul(x, affine.divisor) : hn::Div(x, affine.divisor);
-  steps = hn::IfThenElseZero(hn::Eq(x, x), steps);
-  steps = hn::Add(steps, affine.add_first);
-  // One past the ends still shows that a cut was made, and is small enough for
-  // the rounding to be exact.
-  steps = hn::Max(steps, hn::Sub(affine.low, one));
-  steps = hn::Min(steps, hn::Add(affine.high, one));
-  const V magic = hn::Set(d, Magic<T>());
-  const V rounded = hn::Sub(hn::Add(steps, magic), magic);
-  const V within = hn::Min(hn::Max(rounded, affine.low), affine.high);
-  const auto cut = hn::Ne(rounded, within);
-  cuts.saturated = cuts.Counted(cuts.saturated, hn::And(cut, kept));
   if constexpr (kMask) {
-    return hn::IfThenElseZero(hn::AndNot(cut, kept), one);
+    return hn::IfThenElseZero(hn::AndNot(exceptional, valid), hn::Set(d, T{1}));
   }
-  return hn::Add(within, affine.add_last);
+  // Rare in most tensors, so that nothing is counted in most vectors.
+  if (HWY_UNLIKELY(!hn::AllFalse(d, exceptional))) {
+    steps.within = CountCuts<kOrder>(d, x, valid, affine, rule, cuts);
+  }
+  return hn::Add(steps.within, affine.add_last);
 }
 
 // Whole numbers in lanes of T to integers of type C in memory. `codes` has any
@@ -160,7 +174,7 @@ HWY_INLINE hn::Vec<D> LoadCodes(D d, const C* codes) {
 }
 
 // A kernel for one combination of template arguments, over all runs.
-template <bool kMultiply, bool kClamp, bool kMask, typename T, typename C>
+template <Order kOrder, bool kClamp, bool kMask, typename T, typename C>
 HWY_NOINLINE void QuantizeRuns(const T* HWY_RESTRICT reals, Runs runs,
                                Pairs<T> pairs, const QuantizeRule<T>& rule,
                                C* HWY_RESTRICT codes, CutCounts* cuts) {
@@ -169,22 +183,26 @@ HWY_NOINLINE void QuantizeRuns(const T* HWY_RESTRICT reals, Runs runs,
   const size_t lanes = hn::Lanes(d);
   constexpr size_t kMax = hn::MaxLanes(d);
   const auto all = hn::FirstN(d, lanes);
-  const V clamp_min = hn::Set(d, rule.clamp_min);
-  const V clamp_max = hn::Set(d, rule.clamp_max);
-  auto counts = LaneCuts<hn::ScalableTag<T>>::None();
 
-  const auto step = [&](V x, auto valid,
-                        const AffineVectors<V>& affine) HWY_ATTR {
-    return CodesOf<kMultiply, kClamp, kMask>(d, x, valid, affine, clamp_min,
-                                             clamp_max, counts);
+  const auto whole = [&](const AffineVectors<V>& affine) HWY_ATTR {
+    StoreCodes(d,
+               CodesOf<kOrder, kClamp, kMask>(d, LoadLanes(d, reals), all,
+                                              affine, rule, cuts),
+               codes);
+    reals += lanes;
+    codes += lanes;
   };
   // Fewer elements than lanes: through small arrays, padded with 0.
   const auto tail = [&](size_t count, const AffineVectors<V>& affine) HWY_ATTR {
     C few[kMax];
-    StoreCodes(
-        d, step(LoadFirst(d, reals, count, T{0}), hn::FirstN(d, count), affine),
-        few);
+    StoreCodes(d,
+               CodesOf<kOrder, kClamp, kMask>(
+                   d, LoadFirst(d, reals, count, T{0}), hn::FirstN(d, count),
+                   affine, rule, cuts),
+               few);
     std::memcpy(codes, few, count * sizeof(C));
+    reals += count;
+    codes += count;
   };
 
   for (size_t r = 0; r < runs.count; ++r) {
@@ -192,55 +210,61 @@ HWY_NOINLINE void QuantizeRuns(const T* HWY_RESTRICT reals, Runs runs,
     const T* scale = pairs.scale + run.pair;
     const int32_t* zero_point =
         pairs.zero_point == nullptr ? nullptr : pairs.zero_point + run.pair;
-    size_t left = run.count;
     if (run.step == 0) {
-      const V z = hn::Set(
-          d, zero_point == nullptr ? T{0} : static_cast<T>(*zero_point));
-      const AffineVectors<V> affine =
-          MakeVectors(d, hn::Set(d, *scale), z, rule);
-      for (; left >= lanes; left -= lanes, reals += lanes, codes += lanes) {
-        StoreCodes(d, step(LoadLanes(d, reals), all, affine), codes);
+      for (size_t time = 0; time < run.times; ++time) {
+        const T z =
+            zero_point == nullptr ? T{0} : static_cast<T>(zero_point[time]);
+        const AffineVectors<V> affine = MakeVectors<kOrder>(
+            d, hn::Set(d, scale[time]), hn::Set(d, z), rule);
+        size_t left = run.count;
+        for (; left >= lanes; left -= lanes) whole(affine);
+        if (left != 0) tail(left, affine);
       }
-      if (left != 0) tail(left, affine);
-    } else {
-      for (; left >= lanes; left -= lanes, reals += lanes, codes += lanes) {
-        const V z = LoadZeroPoints(d, zero_point, lanes);
-        StoreCodes(d,
-                   step(LoadLanes(d, reals), all,
-                        MakeVectors(d, hn::LoadU(d, scale), z, rule)),
-                   codes);
-        scale += lanes;
-        if (zero_point != nullptr) zero_point += lanes;
-      }
-      if (left != 0) {
-        const V z = LoadZeroPoints(d, zero_point, left);
-        tail(left, MakeVectors(d, LoadFirst(d, scale, left, T{1}), z, rule));
-      }
+      continue;
     }
-    reals += left;
-    codes += left;
+    size_t left = run.count;
+    for (; left >= lanes; left -= lanes) {
+      whole(MakeVectors<kOrder>(d, hn::LoadU(d, scale),
+                                LoadZeroPoints(d, zero_point, lanes), rule));
+      scale += lanes;
+      if (zero_point != nullptr) zero_point += lanes;
+    }
+    if (left != 0) {
+      tail(left,
+           MakeVectors<kOrder>(d, LoadFirst(d, scale, left, T{1}),
+                               LoadZeroPoints(d, zero_point, left), rule));
+    }
   }
-  cuts->clamped += SumCounts(counts.clamped);
-  cuts->non_finite += SumCounts(counts.non_finite);
-  cuts->saturated += SumCounts(counts.saturated);
+}
+
+template <bool kMask, Order kOrder, typename T, typename C>
+HWY_INLINE void QuantizeInOrder(const T* reals, Runs runs, Pairs<T> pairs,
+                                const QuantizeRule<T>& rule, C* codes,
+                                CutCounts* cuts) {
+  // Only what is hot has a version without the clamp.
+  constexpr bool kAlwaysClamps = sizeof(T) == 8;
+  if (kAlwaysClamps || rule.clamps()) {
+    QuantizeRuns<kOrder, true, kMask>(reals, runs, pairs, rule, codes, cuts);
+  } else {
+    QuantizeRuns<kOrder, kAlwaysClamps, kMask>(reals, runs, pairs, rule, codes,
+                                               cuts);
+  }
 }
 
 template <bool kMask, typename T, typename C>
 HWY_INLINE void QuantizeAs(const T* reals, Runs runs, Pairs<T> pairs,
                            const QuantizeRule<T>& rule, C* codes,
                            CutCounts* cuts) {
-  // Only what is hot has a version without the clamp.
-  const bool clamps = sizeof(T) == 8 || rule.clamps();
-  if (rule.order == Order::kMultiply) {
-    clamps
-        ? QuantizeRuns<true, true, kMask>(reals, runs, pairs, rule, codes, cuts)
-        : QuantizeRuns<true, sizeof(T) == 8, kMask>(reals, runs, pairs, rule,
+  switch (rule.order) {
+    case Order::kDivide:
+      return QuantizeInOrder<kMask, Order::kDivide>(reals, runs, pairs, rule,
                                                     codes, cuts);
-  } else {
-    clamps ? QuantizeRuns<false, true, kMask>(reals, runs, pairs, rule, codes,
-                                              cuts)
-           : QuantizeRuns<false, sizeof(T) == 8, kMask>(reals, runs, pairs,
-                                                        rule, codes, cuts);
+    case Order::kMultiply:
+      return QuantizeInOrder<kMask, Order::kMultiply>(reals, runs, pairs, rule,
+                                                      codes, cuts);
+    case Order::kAddFirst:
+      return QuantizeInOrder<kMask, Order::kAddFirst>(reals, runs, pairs, rule,
+                                                      codes, cuts);
   }
 }
 
@@ -309,38 +333,49 @@ HWY_NOINLINE void DequantizeRuns(const C* HWY_RESTRICT codes, Runs runs,
     return hn::Min(hn::Max(product, smallest), largest);
   };
 
+  const auto few = [&](size_t count, V scale, V zero_point) HWY_ATTR {
+    C few_codes[kMax] = {};
+    T few_reals[kMax];
+    std::memcpy(few_codes, codes, count * sizeof(C));
+    hn::StoreU(real_of(LoadCodes(d, few_codes), scale, zero_point), d,
+               few_reals);
+    std::memcpy(reals, few_reals, count * sizeof(T));
+    codes += count;
+    reals += count;
+  };
+
   for (size_t r = 0; r < runs.count; ++r) {
     const Run& run = runs.runs[r];
     const T* scale = pairs.scale + run.pair;
     const int32_t* zero_point =
         pairs.zero_point == nullptr ? nullptr : pairs.zero_point + run.pair;
-    V one_scale = hn::Set(d, *scale);
-    V one_zero_point =
-        hn::Set(d, zero_point == nullptr ? T{0} : static_cast<T>(*zero_point));
+    if (run.step == 0) {
+      for (size_t time = 0; time < run.times; ++time) {
+        const V one_scale = hn::Set(d, scale[time]);
+        const V one_zero_point = hn::Set(
+            d, zero_point == nullptr ? T{0} : static_cast<T>(zero_point[time]));
+        size_t left = run.count;
+        for (; left >= lanes; left -= lanes, codes += lanes, reals += lanes) {
+          StoreLanes(d, real_of(LoadCodes(d, codes), one_scale, one_zero_point),
+                     reals);
+        }
+        if (left != 0) few(left, one_scale, one_zero_point);
+      }
+      continue;
+    }
     size_t left = run.count;
     for (; left >= lanes; left -= lanes, codes += lanes, reals += lanes) {
-      if (run.step != 0) {
-        one_scale = hn::LoadU(d, scale);
-        one_zero_point = LoadZeroPoints(d, zero_point, lanes);
-        scale += lanes;
-        if (zero_point != nullptr) zero_point += lanes;
-      }
-      StoreLanes(d, real_of(LoadCodes(d, codes), one_scale, one_zero_point),
+      StoreLanes(d,
+                 real_of(LoadCodes(d, codes), hn::LoadU(d, scale),
+                         LoadZeroPoints(d, zero_point, lanes)),
                  reals);
+      scale += lanes;
+      if (zero_point != nullptr) zero_point += lanes;
     }
-    if (left == 0) continue;
-    if (run.step != 0) {
-      one_scale = LoadFirst(d, scale, left, T{1});
-      one_zero_point = LoadZeroPoints(d, zero_point, left);
+    if (left != 0) {
+      few(left, LoadFirst(d, scale, left, T{1}),
+          LoadZeroPoints(d, zero_point, left));
     }
-    C few_codes[kMax] = {};
-    T few_reals[kMax];
-    std::memcpy(few_codes, codes, left * sizeof(C));
-    hn::StoreU(real_of(LoadCodes(d, few_codes), one_scale, one_zero_point), d,
-               few_reals);
-    std::memcpy(reals, few_reals, left * sizeof(T));
-    codes += left;
-    reals += left;
   }
 }
 
@@ -351,8 +386,8 @@ HWY_NOINLINE void DequantizeFar(const C* codes, Runs runs, Pairs<T> pairs,
                                 T* reals) {
   for (size_t r = 0; r < runs.count; ++r) {
     const Run& run = runs.runs[r];
-    for (size_t k = 0; k < run.count; ++k, ++codes, ++reals) {
-      const size_t pair = run.pair + k * run.step;
+    for (size_t k = 0; k < run.elements(); ++k, ++codes, ++reals) {
+      const size_t pair = run.pair + (run.step == 0 ? k / run.count : k);
       C code;
       std::memcpy(&code, codes, sizeof(code));
       const T real = reference::Dequantize<T>(code, pairs.scale[pair],

@@ -4,16 +4,114 @@
 #include <cmath>
 #include <limits>
 
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/kernels/range.cc"
+#include <hwy/foreach_target.h>
+// After foreach_target.
+#include <hwy/highway.h>
+
+#include "core/kernels/lanes-inl.h"
 #include "core/kernels/reference.h"
 
+HWY_BEFORE_NAMESPACE();
+namespace halfstep::kernels::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Chooses for whole vectors of ordinary slices, and stops before the first
+// vector that has another: no finite real, only zeros, a width or a scale that
+// is not normal. Returns how many it has chosen. Not for kAddFirst.
+template <typename T>
+HWY_INLINE size_t ChooseOrdinary(const RangeRule<T>& rule, const T* low,
+                                 const T* high, size_t count, T* scale,
+                                 int32_t* zero_point) {
+  const hn::ScalableTag<T> d;
+  using V = hn::Vec<decltype(d)>;
+  const hn::Rebind<int32_t, decltype(d)> di;
+  const size_t lanes = hn::Lanes(d);
+  const bool multiplies = rule.quantize.order == Order::kMultiply;
+  const V zero = hn::Zero(d);
+  const V quant_min = hn::Set(d, rule.quantize.quant_min);
+  // Also the bound that int32 sets: no int32 is larger than this T.
+  const V quant_max = hn::Set(
+      d, std::min(rule.quantize.quant_max,
+                  static_cast<T>(sizeof(T) == 8 ? 2147483647.0 : 65535.0)));
+  const V clamp_min = hn::Set(d, rule.quantize.clamp_min);
+  const V clamp_max = hn::Set(d, rule.quantize.clamp_max);
+  const T steps = rule.quantize.quant_max - rule.quantize.quant_min;
+  const V divisor = hn::Set(d, !rule.symmetric ? steps
+                               : multiplies    ? steps / 2
+                                               : rule.quantize.quant_max);
+  const V smallest = hn::Set(d, std::numeric_limits<T>::min());
+  const V largest = hn::Set(d, std::numeric_limits<T>::max());
+  const V magic = hn::Set(d, sizeof(T) == 4 ? T{0x1.8p23} : T{0x1.8p52});
+
+  size_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    V from = hn::LoadU(d, low + i);
+    V to = hn::LoadU(d, high + i);
+    const auto some = hn::Le(from, to);
+    from = hn::Min(hn::Max(from, clamp_min), clamp_max);
+    to = hn::Min(hn::Max(to, clamp_min), clamp_max);
+    V width;
+    if (rule.symmetric) {
+      width = hn::Max(hn::Abs(from), hn::Abs(to));
+    } else {
+      from = hn::Min(from, zero);
+      width = hn::Sub(hn::Max(to, zero), from);
+    }
+    V chosen = hn::Div(width, divisor);
+    const auto ordinary =
+        hn::And(hn::And(some, hn::Le(width, largest)),
+                hn::And(hn::Ge(chosen, smallest), hn::Le(chosen, largest)));
+    if (!hn::AllTrue(d, ordinary)) break;
+    if (multiplies) {
+      chosen = hn::Max(chosen, hn::Set(d, static_cast<T>(kPytorchScaleMin)));
+    }
+    hn::StoreU(chosen, d, scale + i);
+    if (rule.symmetric) continue;
+    // Between 0 and the number of steps, so that adding a constant rounds.
+    const V below = hn::Div(from, chosen);
+    V z;
+    if (multiplies) {
+      z = hn::Sub(quant_min, hn::Sub(hn::Add(below, magic), magic));
+    } else {
+      z = hn::Sub(hn::Add(hn::Sub(quant_min, below), magic), magic);
+    }
+    z = hn::Min(hn::Max(z, quant_min), quant_max);
+    if constexpr (sizeof(T) == 8) {
+      hn::StoreU(hn::DemoteTo(di, z), di, zero_point + i);
+    } else {
+      hn::StoreU(hn::ConvertTo(di, z), di, zero_point + i);
+    }
+  }
+  return i;
+}
+
+size_t ChooseFloat(const RangeRule<float>& rule, const float* low,
+                   const float* high, size_t count, float* scale,
+                   int32_t* zero_point) {
+  return ChooseOrdinary(rule, low, high, count, scale, zero_point);
+}
+
+size_t ChooseDouble(const RangeRule<double>& rule, const double* low,
+                    const double* high, size_t count, double* scale,
+                    int32_t* zero_point) {
+  return ChooseOrdinary(rule, low, high, count, scale, zero_point);
+}
+
+}  // namespace halfstep::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
 namespace halfstep::kernels {
+
+HWY_EXPORT(ChooseFloat);
+HWY_EXPORT(ChooseDouble);
+
 namespace {
 
 constexpr double kInt32Min = std::numeric_limits<int32_t>::min();
 constexpr double kInt32Max = std::numeric_limits<int32_t>::max();
-
-// PyTorch's observers never go below float32's epsilon.
-constexpr double kPytorchScaleMin = 0x1p-23;
 
 template <typename T>
 T ToNormal(T scale) {
@@ -113,12 +211,24 @@ void ChooseOne(const RangeRule<T>& rule, T low, T high, T* scale,
   *zero_point = SaturateZeroPoint(rule, pair.zero_point);
 }
 
-template <typename T>
+// `ordinary` chooses for what it can, the definition for the rest, a few at a
+// time.
+template <typename T, typename F>
 void ChooseAll(const RangeRule<T>& rule, const T* low, const T* high,
-               size_t count, T* scale, int32_t* zero_point) {
-  for (size_t i = 0; i < count; ++i) {
-    ChooseOne(rule, low[i], high[i], scale + i,
-              zero_point == nullptr ? nullptr : zero_point + i);
+               size_t count, T* scale, int32_t* zero_point, F ordinary) {
+  constexpr size_t kFew = 16;  // as many as the largest vector has lanes
+  for (size_t i = 0; i < count;) {
+    int32_t* z = zero_point == nullptr ? nullptr : zero_point + i;
+    if (rule.quantize.order != Order::kAddFirst) {
+      const size_t done =
+          ordinary(rule, low + i, high + i, count - i, scale + i, z);
+      i += done;
+      if (z != nullptr) z += done;
+    }
+    for (size_t few = std::min(kFew, count - i); few != 0; --few, ++i) {
+      ChooseOne(rule, low[i], high[i], scale + i, z);
+      if (z != nullptr) ++z;
+    }
   }
 }
 
@@ -127,13 +237,16 @@ void ChooseAll(const RangeRule<T>& rule, const T* low, const T* high,
 void ChooseParameters(const RangeRule<float>& rule, const float* low,
                       const float* high, size_t count, float* scale,
                       int32_t* zero_point) {
-  ChooseAll(rule, low, high, count, scale, zero_point);
+  ChooseAll(rule, low, high, count, scale, zero_point,
+            HWY_DYNAMIC_DISPATCH(ChooseFloat));
 }
 
 void ChooseParameters(const RangeRule<double>& rule, const double* low,
                       const double* high, size_t count, double* scale,
                       int32_t* zero_point) {
-  ChooseAll(rule, low, high, count, scale, zero_point);
+  ChooseAll(rule, low, high, count, scale, zero_point,
+            HWY_DYNAMIC_DISPATCH(ChooseDouble));
 }
 
 }  // namespace halfstep::kernels
+#endif  // HWY_ONCE

@@ -9,6 +9,9 @@
 
 namespace halfstep::kernels {
 
+// PyTorch's observers never go below float32's epsilon.
+inline constexpr double kPytorchScaleMin = 0x1p-23;
+
 template <typename T>
 struct RangeRule {
   QuantizeRule<T> quantize;  // its order tells the profile

@@ -8,11 +8,16 @@
 namespace halfstep::kernels {
 
 // Contiguous elements, a kernel's unit: element k uses pair `pair + k * step`.
-// With step 0 they share one pair; with step 1 each has its own.
+// With step 0 they share one pair; with step 1 each has its own. Equal runs
+// that follow each other with consecutive pairs are one Run, `times` over: step
+// is 0.
 struct Run {
   size_t count;
   size_t pair;
   size_t step;
+  size_t times = 1;
+
+  size_t elements() const { return count * times; }
 };
 
 struct Runs {

@@ -90,12 +90,15 @@ template <typename T>
 HWY_INLINE void RangesOfRuns(const T* reals, Runs runs, T* low, T* high) {
   for (size_t r = 0; r < runs.count; ++r) {
     const Run& run = runs.runs[r];
-    if (run.step == 0) {
-      RangeOfRun(reals, run.count, low + run.pair, high + run.pair);
-    } else {
+    if (run.step != 0) {
       RangeOfRow(reals, run.count, low + run.pair, high + run.pair);
+      reals += run.count;
+      continue;
     }
-    reals += run.count;
+    for (size_t pair = run.pair; pair < run.pair + run.times; ++pair) {
+      RangeOfRun(reals, run.count, low + pair, high + pair);
+      reals += run.count;
+    }
   }
 }
 
