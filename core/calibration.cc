@@ -19,10 +19,10 @@ absl::Status CheckBuckets(const CalibrationSummary& summary) {
   for (size_t i = 0; i < summary.buckets.size(); ++i) {
     const CalibrationBucket& bucket = summary.buckets[i];
     if (std::abs(bucket.key) > kBucketKeyMax) {
-      return FieldError(absl::StrCat("bucket_delta[", i, "]"),
-                        absl::StrCat("makes key ", bucket.key,
-                                     "; must make one in [", -kBucketKeyMax,
-                                     ", ", kBucketKeyMax, "]"));
+      return FieldError(
+          absl::StrCat("bucket_delta[", i, "]"),
+          absl::StrCat("makes key ", bucket.key, "; must make one in [",
+                       -kBucketKeyMax, ", ", kBucketKeyMax, "]"));
     }
     if (i > 0 && bucket.key <= summary.buckets[i - 1].key) {
       return FieldError(absl::StrCat("bucket_delta[", i, "]"),
@@ -59,9 +59,8 @@ absl::Status CheckSummary(const CalibrationSummary& summary) {
   absl::Status status = CheckBuckets(summary);
   if (!status.ok()) return status;
   if (summary.non_finite_count > kCalibrationCountMax) {
-    return FieldError(
-        "non_finite_count",
-        absl::StrCat(summary.non_finite_count, "; must be below 2^63"));
+    return FieldError("non_finite_count", absl::StrCat(summary.non_finite_count,
+                                                       "; must be below 2^63"));
   }
   if (summary.count == 0) {
     // Written so that NaN is refused as well.
@@ -74,8 +73,8 @@ absl::Status CheckSummary(const CalibrationSummary& summary) {
     status = CheckExtreme("max", summary.max, summary.buckets.back().key);
   }
   if (!status.ok() || summary.min <= summary.max) return status;
-  return FieldError("min", absl::StrCat(summary.min, "; must be at most max, ",
-                                        summary.max));
+  return FieldError(
+      "min", absl::StrCat(summary.min, "; must be at most max, ", summary.max));
 }
 
 absl::Status AddCount(absl::string_view field, uint64_t from, uint64_t& into) {
@@ -163,9 +162,9 @@ absl::Status AddState(const CalibrationState& from, CalibrationState& into) {
     const auto name = [](const std::optional<int32_t>& axis) {
       return axis.has_value() ? absl::StrCat(*axis) : std::string("not set");
     };
-    return FieldError("axis",
-                      absl::StrCat(name(from.axis), "; must be ",
-                                   name(into.axis), " as in the first state"));
+    return FieldError(
+        "axis", absl::StrCat(name(from.axis), "; must be ", name(into.axis),
+                             " as in the first state"));
   }
   if (from.summaries.size() != into.summaries.size()) {
     return FieldError(

@@ -45,8 +45,8 @@ std::vector<DensityPiece> DensityOf(const CalibrationSummary& summary,
     DensityPiece piece = PieceOf(bucket, summary.min, summary.max);
     // One real is the minimum itself, one the maximum.
     const bool has_min = i == 0;
-    const bool has_max = i + 1 == summary.buckets.size() &&
-                         (bucket.count > 1 || !has_min);
+    const bool has_max =
+        i + 1 == summary.buckets.size() && (bucket.count > 1 || !has_min);
     if (has_min) {
       pieces.push_back({summary.min, summary.min, 1});
       piece.count -= 1;
@@ -64,8 +64,7 @@ std::vector<DensityPiece> MagnitudesOf(absl::Span<const DensityPiece> pieces) {
   for (const DensityPiece& piece : pieces) {
     if (piece.low < 0 && piece.high > 0) {
       // Only the bucket of 0 has both signs: below 2^-133.
-      magnitudes.push_back(
-          {0, std::max(-piece.low, piece.high), piece.count});
+      magnitudes.push_back({0, std::max(-piece.low, piece.high), piece.count});
     } else if (piece.high <= 0) {
       magnitudes.push_back({-piece.high, -piece.low, piece.count});
     } else {
@@ -88,7 +87,7 @@ struct ModelQuantizer::Moments {
 };
 
 ModelQuantizer::ModelQuantizer(const Spec& spec, const ScalePair& pair)
-    : scale_(pair.scale) {
+    : scale_(pair.scale), inverse_scale_(1 / pair.scale) {
   const CodeRange range = CodeRangeOf(spec);
   low_ = low_end_ =
       pair.scale * static_cast<double>(range.quant_min - pair.zero_point);
@@ -118,7 +117,13 @@ ModelQuantizer::Moments ModelQuantizer::Constant(double low, double high,
   const double error = middle - reconstructed;
   Moments moments;
   moments.squared_error = error * error + spread;
-  moments.absolute_error = std::fabs(error);
+  const double low_error = low - reconstructed;
+  const double high_error = high - reconstructed;
+  moments.absolute_error =
+      low_error < 0 && high_error > 0
+          ? (low_error * low_error + high_error * high_error) /
+                (2 * (high - low))
+          : std::fabs(error);
   moments.squared_real = middle * middle + spread;
   moments.product_error = moments.squared_real - reconstructed * middle;
   return moments;
@@ -140,8 +145,7 @@ ModelQuantizer::Moments ModelQuantizer::Rounded(double low, double high) const {
   const double cubes = (Cube(rb) - Cube(ra)) / 3;
   const auto linear = [](double n, double r) { return n * (r * r - 0.25) / 2; };
   Moments moments = Constant(low, high, 0);
-  moments.squared_error =
-      (steps / 12 + cubes) / width * scale_ * scale_;
+  moments.squared_error = (steps / 12 + cubes) / width * scale_ * scale_;
   moments.absolute_error =
       (steps / 4 + (rb * std::fabs(rb) - ra * std::fabs(ra)) / 2) / width *
       scale_;
@@ -181,8 +185,8 @@ double ModelQuantizer::SquaredErrorOf(double low, double high) const {
   } else if (low >= high_end_) {
     reconstructed = high_;
   } else if (low >= low_end_ && high <= high_end_) {
-    const double a = low / scale_;
-    const double b = high / scale_;
+    const double a = low * inverse_scale_;
+    const double b = high * inverse_scale_;
     const double na = RoundEven(a);
     const double nb = RoundEven(b);
     if (na != nb) {
@@ -206,8 +210,8 @@ double ModelQuantizer::SquaredError(
   return sum;
 }
 
-kernels::ErrorSums ModelQuantizer::Errors(
-    absl::Span<const DensityPiece> pieces, uint64_t count) const {
+kernels::ErrorSums ModelQuantizer::Errors(absl::Span<const DensityPiece> pieces,
+                                          uint64_t count) const {
   kernels::ErrorSums sums;
   sums.element_count = count;
   for (const DensityPiece& piece : pieces) {
@@ -216,16 +220,14 @@ kernels::ErrorSums ModelQuantizer::Errors(
     sums.absolute_error[0] += piece.count * mean.absolute_error;
     sums.squared_real[0] += piece.count * mean.squared_real;
     // d = r - e
-    sums.product[0] +=
-        piece.count * (mean.squared_real - mean.product_error);
+    sums.product[0] += piece.count * (mean.squared_real - mean.product_error);
     sums.squared_reconstructed[0] +=
-        piece.count * (mean.squared_real - 2 * mean.product_error +
-                       mean.squared_error);
+        piece.count *
+        (mean.squared_real - 2 * mean.product_error + mean.squared_error);
     // The largest error that the piece can hold: at its ends, or half a step if
     // it reaches a tie.
-    double largest =
-        std::max(MomentsOf(piece.low, piece.low).absolute_error,
-                 MomentsOf(piece.high, piece.high).absolute_error);
+    double largest = std::max(MomentsOf(piece.low, piece.low).absolute_error,
+                              MomentsOf(piece.high, piece.high).absolute_error);
     if (piece.low >= low_end_ && piece.high <= high_end_ &&
         RoundEven(piece.low / scale_) != RoundEven(piece.high / scale_)) {
       largest = std::max(largest, scale_ / 2);

@@ -60,6 +60,7 @@ class ModelQuantizer {
   double Round(double real) const;
 
   double scale_;
+  double inverse_scale_;  // the search divides by nothing else
   // Reals at or below low_end_ become low_; those at or above high_end_, high_.
   double low_end_;
   double low_;

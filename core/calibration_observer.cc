@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/field_error.h"
 #include "core/kernels/histogram.h"
+#include "core/kernels/statistics.h"
 
 namespace halfstep {
 namespace {
@@ -82,19 +83,21 @@ absl::Status CalibrationObserver::SetUp(const TensorView& tensor) {
   if (state_.axis.has_value()) {
     const int32_t axis = *state_.axis;
     if (axis < -rank || axis >= rank) {
-      return FieldError("shape", absl::StrCat(rank, " dimensions; must have "
-                                              "axis ", axis));
+      return FieldError("shape", absl::StrCat(rank,
+                                              " dimensions; must have "
+                                              "axis ",
+                                              axis));
     }
     // Resolved by the first tensor for all.
     if (axis < 0) state_.axis = axis + rank;
-    summaries = static_cast<size_t>(
-        tensor.shape[static_cast<size_t>(*state_.axis)]);
+    summaries =
+        static_cast<size_t>(tensor.shape[static_cast<size_t>(*state_.axis)]);
     if (summaries > options_.summaries_max) {
-      return LimitError("shape",
-                        absl::StrCat(summaries, " indices along axis ",
-                                     *state_.axis, "; must be at most ",
-                                     "max_calibration_summaries, ",
-                                     options_.summaries_max));
+      return LimitError(
+          "shape",
+          absl::StrCat(summaries, " indices along axis ", *state_.axis,
+                       "; must be at most ", "max_calibration_summaries, ",
+                       options_.summaries_max));
     }
   }
   if (!has_length_) {
@@ -108,10 +111,9 @@ absl::Status CalibrationObserver::SetUp(const TensorView& tensor) {
                      "; must be ", state_.summaries.size(), " as before"));
   }
   if (low_.size() == summaries) return absl::OkStatus();
-  const uint64_t table_bytes =
-      state_.axis.has_value()
-          ? summaries * kPages * sizeof(Page)
-          : kernels::kUpperHalves * kernels::kHistogramLanes * sizeof(uint32_t);
+  const uint64_t table_bytes = state_.axis.has_value()
+                                   ? summaries * kPages * sizeof(Page)
+                                   : kernels::kUpperHalves * sizeof(uint32_t);
   absl::Status held = Hold(table_bytes + summaries * 4 * sizeof(double));
   if (!held.ok()) return held;
   low_.assign(summaries, kInfinity);
@@ -119,7 +121,7 @@ absl::Status CalibrationObserver::SetUp(const TensorView& tensor) {
   if (state_.axis.has_value()) {
     pages_.assign(summaries * kPages, nullptr);
   } else {
-    dense_.assign(kernels::kUpperHalves * kernels::kHistogramLanes, 0);
+    dense_.assign(kernels::kUpperHalves, 0);
   }
   return absl::OkStatus();
 }
@@ -237,12 +239,7 @@ CalibrationSummary CalibrationObserver::TakeCounted(size_t index) {
   CalibrationSummary counted;
   if (!state_.axis.has_value()) {
     ForEachHalf([&](uint32_t half) {
-      uint32_t* counters = dense_.data() + half * kernels::kHistogramLanes;
-      uint64_t count = 0;
-      for (size_t lane = 0; lane < kernels::kHistogramLanes; ++lane) {
-        count += std::exchange(counters[lane], 0);
-      }
-      AddHalf(half, count, counted);
+      AddHalf(half, std::exchange(dense_[half], 0), counted);
     });
   } else {
     const Page* pages = pages_.data() + index * kPages;
@@ -275,7 +272,8 @@ absl::Status CalibrationObserver::Fold() {
 absl::StatusOr<CalibrationState> CalibrationObserver::Finish() {
   if (!has_length_) {
     return FieldError("axis",
-                      absl::StrCat(*state_.axis, " without a tensor; must come "
+                      absl::StrCat(*state_.axis,
+                                   " without a tensor; must come "
                                    "with one, which tells how many indices "
                                    "there are"));
   }

@@ -89,7 +89,8 @@ class CalibrationObserver {
   size_t slab_pages_used_ = kSlabPages;
   // Of each slot of the tensor being observed.
   std::vector<uint32_t> summary_of_slot_;
-  // Extremes of each summary's reals seen here; low > high where there are none.
+  // Extremes of each summary's reals seen here; low > high where there are
+  // none.
   std::vector<double> low_;
   std::vector<double> high_;
   // Reals counted since the last Fold: no counter can be larger.

@@ -5,32 +5,25 @@
 #include <cstring>
 
 namespace halfstep::kernels {
-namespace {
-
-uint32_t* Counter(uint64_t half, size_t lane, uint32_t* counts) {
-  return counts + half * kHistogramLanes + lane;
-}
-
-}  // namespace
 
 void CountUpperHalves(const float* reals, size_t count, uint32_t* counts) {
   const auto* bytes = reinterpret_cast<const unsigned char*>(reals);
   size_t i = 0;
-  // Two reals per load: loads are what bounds this loop, beside the increments.
+  // Two reals per load: loads bound this loop, beside the increments.
   for (; i + 4 <= count; i += 4) {
     uint64_t first;
     uint64_t second;
     std::memcpy(&first, bytes + i * sizeof(float), sizeof(first));
     std::memcpy(&second, bytes + (i + 2) * sizeof(float), sizeof(second));
-    ++*Counter((first >> 16) & 0xFFFF, 0, counts);
-    ++*Counter(first >> 48, 1, counts);
-    ++*Counter((second >> 16) & 0xFFFF, 2, counts);
-    ++*Counter(second >> 48, 3, counts);
+    ++counts[(first >> 16) & 0xFFFF];
+    ++counts[first >> 48];
+    ++counts[(second >> 16) & 0xFFFF];
+    ++counts[second >> 48];
   }
   for (; i < count; ++i) {
     uint32_t bits;
     std::memcpy(&bits, bytes + i * sizeof(float), sizeof(bits));
-    ++*Counter(bits >> 16, 0, counts);
+    ++counts[bits >> 16];
   }
 }
 

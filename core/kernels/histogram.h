@@ -12,14 +12,12 @@ namespace halfstep::kernels {
 
 inline constexpr size_t kUpperHalves = 65536;
 
-// Counters per upper half. Neighbouring reals are often in one bucket, and an
-// increment that has to wait for the one before takes some 5 cycles: they take
-// turns between so many counters, which belong together.
-inline constexpr size_t kHistogramLanes = 4;
-
-// Adds 1 to counts[half * kHistogramLanes + lane] for each real, with any lane.
-// `counts` has kUpperHalves * kHistogramLanes entries, none of which may
-// overflow.
+// Adds 1 to counts[half], which has kUpperHalves entries, for each real. No
+// counter may overflow.
+//
+// One counter per half is enough: 12 to 14 GB/s of float32 were measured on one
+// core, with all reals in one bucket as well as with normally distributed ones;
+// two or four counters in turn were no faster.
 void CountUpperHalves(const float* reals, size_t count, uint32_t* counts);
 
 // Writes each real rounded toward zero; past the largest finite float32 that
