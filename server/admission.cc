@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "server/grpc_status.h"
 
 namespace halfstep {
@@ -43,7 +44,10 @@ absl::Status Admission::Enter(uint64_t bytes, Waiter& waiter) {
   Ticket ticket;
   {
     absl::MutexLock lock(&mutex_);
-    if (closed_) return absl::UnavailableError("the server is shutting down");
+    if (closed_) {
+      last_refusal_ = absl::Now();
+      return absl::UnavailableError("the server is shutting down");
+    }
     if (!waiting_.empty() || !HasRoom(bytes)) {
       if (waiting_.size() >= limits_.waiting_max) {
         return BusyError(absl::StrCat("the server is busy: ", waiting_.size(),
@@ -75,6 +79,7 @@ bool Admission::Leave(const Waiter& waiter) {
 void Admission::Close() {
   absl::MutexLock lock(&mutex_);
   closed_ = true;
+  last_refusal_ = absl::Now();
 }
 
 bool Admission::AwaitEmpty(absl::Time deadline) const {
@@ -84,6 +89,20 @@ bool Admission::AwaitEmpty(absl::Time deadline) const {
   };
   absl::MutexLock lock(&mutex_);
   return mutex_.AwaitWithDeadline(absl::Condition(&is_empty), deadline);
+}
+
+bool Admission::AwaitQuiet(absl::Duration quiet, absl::Time deadline) const {
+  while (true) {
+    const absl::Time now = absl::Now();
+    absl::Time quiet_from;
+    {
+      absl::MutexLock lock(&mutex_);
+      quiet_from = last_refusal_ + quiet;
+    }
+    if (now >= quiet_from) return true;
+    if (now >= deadline) return false;
+    absl::SleepFor(std::min(quiet_from, deadline) - now);
+  }
 }
 
 Ticket Admission::Issue(uint64_t bytes) {

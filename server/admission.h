@@ -86,6 +86,10 @@ class Admission {
   // `deadline`.
   bool AwaitEmpty(absl::Time deadline) const;
 
+  // Waits until Close was, and the last refusal after it, at least `quiet` ago;
+  // false if that is not so at `deadline`.
+  bool AwaitQuiet(absl::Duration quiet, absl::Time deadline) const;
+
   uint64_t bytes_in_flight() const;
   size_t waiting() const;
   // Tickets given out so far.
@@ -118,6 +122,7 @@ class Admission {
   uint64_t admitted_ ABSL_GUARDED_BY(mutex_) = 0;
   std::deque<Entry> waiting_ ABSL_GUARDED_BY(mutex_);
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Time last_refusal_ ABSL_GUARDED_BY(mutex_);  // or Close
 };
 
 }  // namespace halfstep

@@ -4,6 +4,7 @@
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -23,9 +24,10 @@ namespace {
 // hold: 1 / 4.
 constexpr uint64_t kIdleShare = 4;
 
-// How long the last bytes and refusals may take to leave once all calls are
-// done.
-constexpr absl::Duration kFlushTime = absl::Milliseconds(100);
+// Connections are closed once nobody has called for this long, or has not
+// stopped calling for that long.
+constexpr absl::Duration kQuietTime = absl::Milliseconds(50);
+constexpr absl::Duration kQuietTimeMax = absl::Seconds(1);
 
 constexpr char kQuantization[] = "halfstep.v1.QuantizationService";
 constexpr char kCalibration[] = "halfstep.v1.CalibrationService";
@@ -87,12 +89,16 @@ class Server::Impl {
     if (server_ == nullptr) return;
     const absl::Time deadline = absl::Now() + grace;
     SetServing(false);
-    // New calls get UNAVAILABLE from now on. gRPC is told only when ours are
-    // done: it would wait for streams of health checks that never end.
+    // New calls get UNAVAILABLE from now on, and those in flight go on. gRPC is
+    // told last: it would wait for streams of health checks that never end, and
+    // what reaches it from then on is cut off or even CANCELLED, so that
+    // callers should have taken the hint before.
     admission_.Close();
-    const bool is_done = admission_.AwaitEmpty(deadline);
-    server_->Shutdown(
-        absl::ToChronoTime(is_done ? absl::Now() + kFlushTime : absl::Now()));
+    if (admission_.AwaitEmpty(deadline)) {
+      admission_.AwaitQuiet(kQuietTime,
+                            std::min(deadline, absl::Now() + kQuietTimeMax));
+    }
+    server_->Shutdown(absl::ToChronoTime(absl::Now()));
     server_->Wait();
     server_ = nullptr;
   }
