@@ -1,4 +1,5 @@
 """Profile NOTEBOOK against the notebook's own formulas, in NumPy's float64."""
+
 import numpy as np
 
 import tensors
@@ -72,7 +73,9 @@ def compare_symmetric(tally, halfstep, x, bits, what):
     if np.max(np.abs(x)) == 0:
         return
     codes, scale = symmetric(x, bits)
-    how = spec(bits=bits, scheme="SYMMETRIC", code_type="INT", profile="NOTEBOOK", packing=packing(bits))
+    how = spec(
+        bits=bits, scheme="SYMMETRIC", code_type="INT", profile="NOTEBOOK", packing=packing(bits)
+    )
     ours, our_scale, _ = halfstep.quantize(x, how)
     row = f"symmetric, {bits} bits"
     tally.compare(f"{row}: scale, codes", our_scale, [scale], 0, what=what)

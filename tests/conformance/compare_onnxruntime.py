@@ -1,4 +1,5 @@
 """Profile ONNX against ONNX Runtime's quantization operators, on its CPU provider."""
+
 import numpy as np
 from onnx import TensorProto, helper
 
@@ -17,7 +18,11 @@ def dynamic(tally, halfstep, rng):
     runtime = session(
         [node],
         [("x", TensorProto.FLOAT, 1)],
-        [("codes", TensorProto.UINT8, 1), ("scale", TensorProto.FLOAT, 0), ("zero", TensorProto.UINT8, 0)],
+        [
+            ("codes", TensorProto.UINT8, 1),
+            ("scale", TensorProto.FLOAT, 0),
+            ("zero", TensorProto.UINT8, 0),
+        ],
     )
     row = "DynamicQuantizeLinear: scale, zero point, codes"
     how = spec()
@@ -75,13 +80,20 @@ def static(tally, halfstep, rng, name):
                 ranks = (x.ndim, len(grid), attributes)
                 sessions[key] = quantize_session(name, *ranks), dequantize_session(name, *ranks)
             quantizer, dequantizer = sessions[key]
-            how = spec(bits=bits, code_type=code_type, axis=axis, group=group,
-                       packing="DENSE" if bits == 4 else "NONE")
+            how = spec(
+                bits=bits,
+                code_type=code_type,
+                axis=axis,
+                group=group,
+                packing="DENSE" if bits == 4 else "NONE",
+            )
             given = parameters(how, scale, zero)
 
             codes = quantizer.run(None, {"x": x, "scale": scale, "zero_outside": zero})[0]
             ours, _, _ = halfstep.quantize(x, given)
-            wide_scale, wide_zero = (spread(p, x, axis, group) for p in (scale, zero.astype(np.int32)))
+            wide_scale, wide_zero = (
+                spread(p, x, axis, group) for p in (scale, zero.astype(np.int32))
+            )
             ties = quotient_ties(x / wide_scale)
             tally.compare(f"QuantizeLinear {name}, {layout}", ours, codes, ties, what=what)
 

@@ -1,4 +1,5 @@
 """Profile PYTORCH and 16-bit float codes against torch, on its CPU backend."""
+
 import numpy as np
 import torch
 from torch.ao.quantization.observer import MinMaxObserver, PerChannelMinMaxObserver
@@ -32,7 +33,9 @@ def observed_per_tensor(tally, halfstep, rng):
                     observer = MinMaxObserver(dtype=dtype, qscheme=qscheme)
                     observer(torch.from_numpy(x))
                     scale, zero = observer.calculate_qparams()
-                    quantized = torch.quantize_per_tensor(torch.from_numpy(x), float(scale), int(zero), dtype)
+                    quantized = torch.quantize_per_tensor(
+                        torch.from_numpy(x), float(scale), int(zero), dtype
+                    )
                     ours, our_scale, our_zero = halfstep.quantize(x, how)
                     tally.compare(row, our_scale, scale.numpy().astype(np.float64), 0, what=what)
                     if not symmetric:
@@ -64,7 +67,9 @@ def observed_per_channel(tally, halfstep, rng):
                     observer = PerChannelMinMaxObserver(ch_axis=axis, dtype=dtype, qscheme=qscheme)
                     observer(torch.from_numpy(x))
                     scale, zero = observer.calculate_qparams()
-                    quantized = torch.quantize_per_channel(torch.from_numpy(x), scale, zero, axis, dtype)
+                    quantized = torch.quantize_per_channel(
+                        torch.from_numpy(x), scale, zero, axis, dtype
+                    )
                     how = spec(scheme=scheme, code_type=code_type, profile="PYTORCH", axis=axis)
                     ours, our_scale, our_zero = halfstep.quantize(x, how)
                     tally.compare(row, our_scale, scale.numpy().astype(np.float64), 0, what=what)
@@ -95,12 +100,26 @@ def static_per_tensor(tally, halfstep, rng):
                 reals = torch.from_numpy(x)
                 quantized = torch.quantize_per_tensor(reals, float(scale), int(zero), dtype)
                 ours, _, _ = halfstep.quantize(x, given)
-                compare_codes(tally, f"quantize_per_tensor, {name}, given scale", ours, quantized, x, scale, what)
+                compare_codes(
+                    tally,
+                    f"quantize_per_tensor, {name}, given scale",
+                    ours,
+                    quantized,
+                    x,
+                    scale,
+                    what,
+                )
 
                 codes = quantized.int_repr().numpy()
                 back = halfstep.dequantize(codes, given)
                 ties = product_ties(codes.astype(np.int64) - int(zero), scale)
-                tally.compare(f"dequantize, {name} per tensor", back, quantized.dequantize().numpy(), ties, what=what)
+                tally.compare(
+                    f"dequantize, {name} per tensor",
+                    back,
+                    quantized.dequantize().numpy(),
+                    ties,
+                    what=what,
+                )
 
                 fake(tally, halfstep, x, given, scale, zero, low, high, name, what)
 
@@ -117,7 +136,9 @@ def fake(tally, halfstep, x, given, scale, zero, low, high, name, what):
     row = f"fake_quantize_per_tensor_affine, {name}"
     wanted = faked.detach().numpy()
     tally.compare(row, ours, wanted, ties, past, PAST_INT32, what)
-    tally.compare(f"{row}: gradient mask", mask, leaf.grad.numpy() == 1, ties, past, PAST_INT32, what)
+    tally.compare(
+        f"{row}: gradient mask", mask, leaf.grad.numpy() == 1, ties, past, PAST_INT32, what
+    )
 
 
 def extreme(rng):
@@ -165,7 +186,9 @@ def middles(rng, digits):
     """Reals halfway between two numbers of `digits` bits, and their neighbours."""
     odd = 2.0 * rng.integers(2 ** (digits - 1), 2**digits, (6, 50_000)) + 1
     exact = (odd * 2.0 ** rng.integers(-30, 5, odd.shape)).astype(np.float32)
-    around = np.nextafter(exact, np.where(rng.random(exact.shape) < 0.5, 0, np.inf).astype(np.float32))
+    around = np.nextafter(
+        exact, np.where(rng.random(exact.shape) < 0.5, 0, np.inf).astype(np.float32)
+    )
     return [("middles", exact), ("around middles", around)]
 
 

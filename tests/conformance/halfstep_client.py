@@ -3,6 +3,7 @@
 The modules that protoc generates must be on PYTHONPATH; the server's address is
 in $HALFSTEP_ADDRESS.
 """
+
 import math
 import os
 
@@ -16,8 +17,15 @@ REALS = {number: dtype for dtype, number in DTYPES.items()}
 UNLIMITED = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
 
 
-def spec(bits=8, scheme="ASYMMETRIC", code_type="UINT", profile="ONNX", axis=None, group=None,
-         packing="NONE"):
+def spec(
+    bits=8,
+    scheme="ASYMMETRIC",
+    code_type="UINT",
+    profile="ONNX",
+    axis=None,
+    group=None,
+    packing="NONE",
+):
     message = pb.QuantizationSpec(
         bits=bits,
         scheme=pb.Scheme.Value("SCHEME_" + scheme),
@@ -99,7 +107,9 @@ def decode(data, message, count):
         return np.frombuffer(data, _integer(message)).astype(np.int32)
     packed = np.frombuffer(data, np.uint8)
     nibbles = np.stack([packed & 15, packed >> 4], axis=1).reshape(-1)[:count].astype(np.int32)
-    return np.where(nibbles > 7, nibbles - 16, nibbles) if _integer(message).kind == "i" else nibbles
+    return (
+        np.where(nibbles > 7, nibbles - 16, nibbles) if _integer(message).kind == "i" else nibbles
+    )
 
 
 def encode(codes, message):

@@ -1,4 +1,5 @@
 """ONNX Runtime's quantization operators, one model each, on its CPU provider."""
+
 import numpy as np
 import onnx
 import onnxruntime

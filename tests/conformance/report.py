@@ -1,4 +1,5 @@
 """Prints the table of all runtimes and fails if it does not prove what it should."""
+
 import json
 import pathlib
 import sys
@@ -12,7 +13,9 @@ def main():
         rows += json.loads(pathlib.Path(path).read_text())
     faults = []
     width = max(len(r["row"]) for r in rows)
-    print(f"{'runtime':<12} {'row':<{width}} {'compared':>12} {'on ties':>10} {'left out':>9} {'mismatches':>10}")
+    print(
+        f"{'runtime':<12} {'row':<{width}} {'compared':>12} {'on ties':>10} {'left out':>9} {'mismatches':>10}"
+    )
     for r in rows:
         left_out = sum(r["left_out"].values())
         print(
@@ -23,7 +26,9 @@ def main():
         if r["mismatches"]:
             faults.append(f"{name}: {r['mismatches']:,} mismatches; the first: {r['first']}")
         if r["compared"] < COMPARED_MIN:
-            faults.append(f"{name}: {r['compared']:,} values compared; must be {COMPARED_MIN:,} or more")
+            faults.append(
+                f"{name}: {r['compared']:,} values compared; must be {COMPARED_MIN:,} or more"
+            )
         if r["ties"] == 0:
             faults.append(f"{name}: no compared value sits on a tie, which proves nothing")
     reasons = {}
@@ -36,8 +41,10 @@ def main():
         print(f"  {runtime}: {reason}: {count:,}")
     if not reasons:
         print("  nothing")
-    print(f"\n{len(rows)} rows, {sum(r['compared'] for r in rows):,} values, "
-          f"{sum(r['mismatches'] for r in rows):,} mismatches")
+    print(
+        f"\n{len(rows)} rows, {sum(r['compared'] for r in rows):,} values, "
+        f"{sum(r['mismatches'] for r in rows):,} mismatches"
+    )
     for fault in faults:
         print(fault, file=sys.stderr)
     return 1 if faults else 0

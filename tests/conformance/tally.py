@@ -1,4 +1,5 @@
 """Rows of the table: values compared, those on a tie, those left out, mismatches."""
+
 import collections
 import json
 import os
@@ -28,8 +29,15 @@ class Tally:
             differ |= np.signbit(ours) != np.signbit(theirs)
         entry = self._rows.setdefault(
             row,
-            {"runtime": self._runtime, "row": row, "compared": 0, "ties": 0, "left_out": {},
-             "mismatches": 0, "first": None},
+            {
+                "runtime": self._runtime,
+                "row": row,
+                "compared": 0,
+                "ties": 0,
+                "left_out": {},
+                "mismatches": 0,
+                "first": None,
+            },
         )
         if left_out is not None and left_out.any():
             out = entry["left_out"]

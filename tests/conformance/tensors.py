@@ -1,10 +1,11 @@
 """The tensors that every row is compared on.
 
-    random    normal, of several magnitudes
-    ties      quotients that lie exactly between two codes
-    bfloat16  random reals cut to bfloat16, which sit on ties far more often
-    real      rows of tests/data, and whatever is in ../shared/data
+random    normal, of several magnitudes
+ties      quotients that lie exactly between two codes
+bfloat16  random reals cut to bfloat16, which sit on ties far more often
+real      rows of tests/data, and whatever is in ../shared/data
 """
+
 import json
 import os
 import pathlib

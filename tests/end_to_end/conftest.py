@@ -1,4 +1,5 @@
 """Fixtures of the end-to-end tests: stubs, one shared server, servers of one's own."""
+
 import pytest
 
 from server_process import ServerProcess, load_stubs

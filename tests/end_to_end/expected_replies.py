@@ -3,9 +3,11 @@
 Requests and replies are the API's own messages, so that a test can compare a
 whole reply, byte for byte, with what the oracle says.
 """
+
 import numpy as np
 
 import oracle
+import oracle_report
 from server_process import load_stubs
 
 pb = load_stubs()[0]
@@ -14,7 +16,7 @@ NUMERICS_VERSION = 1
 
 def _name(enum, value, prefix):
     """The name of an enum's value without its prefix; None if unspecified."""
-    return None if value == 0 else enum.Name(value)[len(prefix):]
+    return None if value == 0 else enum.Name(value)[len(prefix) :]
 
 
 def dtype_name(value):
@@ -110,9 +112,7 @@ def _run(request):
             measure_error=request.measure_error,
         )
     else:
-        result = oracle.quantize(
-            dtype, reals, shape, spec, measure_error=request.measure_error
-        )
+        result = oracle.quantize(dtype, reals, shape, spec, measure_error=request.measure_error)
     parameters = pb.QuantizationParameters(
         spec=spec_message(spec), scale=result.scale, zero_point=result.zero_point
     )
@@ -200,7 +200,7 @@ def measure_error(request):
     else:
         other = reals_of(request.reconstructed)[1]
     usable = np.isfinite(original) & np.isfinite(other)
-    report = oracle.error_report(original, other, usable)
+    report = oracle_report.error_report(original, other, usable)
     report["encoded_bytes"] = encoded_bytes
     return pb.MeasureErrorResponse(error=pb.ErrorReport(**report))
 

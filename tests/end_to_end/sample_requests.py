@@ -2,6 +2,7 @@
 
 One seed gives one request, so that a failure can be repeated from its message.
 """
+
 import math
 import zlib
 
@@ -60,13 +61,26 @@ def random_reals(rng, dtype, count, kind):
     elif kind == "narrow band":
         reals = rng.uniform(1000, 1030, count) * rng.choice([-1, 1])
     elif kind == "sparse":
-        reals = np.where(rng.random(count) < 0.7, rng.choice([0.0, -0.0], count), rng.normal(0, 2, count))
+        reals = np.where(
+            rng.random(count) < 0.7, rng.choice([0.0, -0.0], count), rng.normal(0, 2, count)
+        )
     elif kind == "constant":
         reals = np.full(count, rng.choice([0.0, -0.0, 3.0, -2.5, 1e-3]))
     else:
         smallest = {"FLOAT16": 2.0**-24, "FLOAT64": 5e-324}.get(dtype, 2.0**-133)
         reals = rng.choice(
-            [largest, -largest, largest / 3, 1.0, -1.0, smallest, -smallest, 9 * smallest, 0.0, -0.0],
+            [
+                largest,
+                -largest,
+                largest / 3,
+                1.0,
+                -1.0,
+                smallest,
+                -smallest,
+                9 * smallest,
+                0.0,
+                -0.0,
+            ],
             count,
         )
     rounded = oracle.round_to(dtype, np.asarray(reals, np.float64))[0]

@@ -4,6 +4,7 @@ Stubs are generated from proto/ with Debian's protoc, once per run, into a
 temporary folder. A server is started on a port that the system picks, and is
 ended with SIGTERM by the id of its own process.
 """
+
 import importlib
 import os
 import pathlib
@@ -164,7 +165,7 @@ class ServerProcess:
         prefix = "listening on "
         if line is None or not line.startswith(prefix):
             raise RuntimeError(f"instead of `listening on`: {line!r}\n{self.stderr()}")
-        return line[len(prefix):]
+        return line[len(prefix) :]
 
     def new_channel(self):
         """A further channel of its own, with unlimited message sizes."""

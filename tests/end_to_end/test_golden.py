@@ -1,4 +1,5 @@
 """The server, and the oracle, against tests/golden: docs/golden.md in Python."""
+
 import json
 import math
 import os
@@ -93,7 +94,9 @@ def test_a_changed_number_is_seen():
 def test_files_are_what_is_computed_today(part):
     """The other parts need their runtimes: ./dev conformance checks them."""
     command = [sys.executable, str(GOLDEN / "generate.py"), "--check", part]
-    subprocess.run(command, check=True, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}, timeout=300)
+    subprocess.run(
+        command, check=True, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}, timeout=300
+    )
 
 
 def test_every_file_is_of_the_version_that_the_server_computes(quantization):

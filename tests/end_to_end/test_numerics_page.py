@@ -1,7 +1,8 @@
 """The worked examples of docs/numerics.md, on the server and on the oracle.
 
-    test_numerics_page.py --fill    writes what the oracle computes into the page
+test_numerics_page.py --fill    writes what the oracle computes into the page
 """
+
 import json
 import pathlib
 import re
@@ -17,7 +18,9 @@ pb = expected_replies.pb
 PAGE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "numerics.md"
 BLOCK = re.compile(r"^```example\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # "Quantize {request}\ngives {response}", each over any number of lines.
-EXAMPLE = re.compile(r"^(\w+) (\{.*?\})\ngives *(\{.*?\})?$(?=\n\w|\n*\Z)", re.MULTILINE | re.DOTALL)
+EXAMPLE = re.compile(
+    r"^(\w+) (\{.*?\})\ngives *(\{.*?\})?$(?=\n\w|\n*\Z)", re.MULTILINE | re.DOTALL
+)
 
 
 def examples():
@@ -62,7 +65,9 @@ def shown(method, reply):
     kept = {}
     if method == "Quantize":
         tensor = reply["tensor"]
-        parameters = {k: tensor["parameters"][k] for k in ("scale", "zeroPoint") if tensor["parameters"][k]}
+        parameters = {
+            k: tensor["parameters"][k] for k in ("scale", "zeroPoint") if tensor["parameters"][k]
+        }
         kept["tensor"] = {"parameters": parameters} if parameters else {}
         form = "codes" if tensor["codes"] else "values"
         kept["tensor"][form] = tensor[form]

@@ -1,4 +1,5 @@
 """What bad input gets: the code, the field at the head of the message, its detail."""
+
 import math
 import struct
 
@@ -6,8 +7,8 @@ import grpc
 import pytest
 
 import expected_replies
+from numerics_requests import spec, tensor
 from server_process import refusal
-from test_numerics_traps import spec, tensor
 
 pb = expected_replies.pb
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
@@ -51,7 +52,10 @@ SPECS = {
     "clamp max inf": ("clamp.max", dict(max=INF)),
     "clamp infinite in float32": ("clamp.max", dict(max=1e39)),
     "float codes, 8 bits": ("bits", dict(code_type="FLOAT16", bits=8)),
-    "float codes, symmetric": (("scheme", "code_type"), dict(code_type="BFLOAT16", scheme="SYMMETRIC")),
+    "float codes, symmetric": (
+        ("scheme", "code_type"),
+        dict(code_type="BFLOAT16", scheme="SYMMETRIC"),
+    ),
     "float codes, axis": ("granularity", dict(code_type="FLOAT16", axis=0)),
     "float codes, group": ("granularity", dict(code_type="FLOAT16", axis=0, group_size=1)),
     "float codes, narrow": ("narrow_range", dict(code_type="FLOAT16", narrow_range=True)),
@@ -66,7 +70,10 @@ def prefixed(prefix, field):
 def test_spec(quantization, name):
     field, fields = SPECS[name]
     bad = spec(**fields)
-    for method, message in (("Quantize", pb.QuantizeRequest), ("FakeQuantize", pb.FakeQuantizeRequest)):
+    for method, message in (
+        ("Quantize", pb.QuantizeRequest),
+        ("FakeQuantize", pb.FakeQuantizeRequest),
+    ):
         call = getattr(quantization, method)
         check_refused(call, message(spec=bad, tensor=SOME), prefixed("spec", field))
         static = message(parameters=pb.QuantizationParameters(spec=bad), tensor=SOME)
@@ -85,7 +92,9 @@ def test_spec(quantization, name):
     )
 
 
-@pytest.mark.parametrize("field", ["scheme", "code_type", "profile", "packing", "non_finite_policy"])
+@pytest.mark.parametrize(
+    "field", ["scheme", "code_type", "profile", "packing", "non_finite_policy"]
+)
 @pytest.mark.parametrize("value", [77, -1])
 def test_unknown_enum_value(quantization, field, value):
     bad = pb.QuantizationSpec()
@@ -120,7 +129,10 @@ TENSORS = {
     "too many bytes": ("tensor.data", dict(dtype=1, shape=[2], data=bytes(9))),
     "no bytes": ("tensor.data", dict(dtype=1, shape=[2])),
     "bytes for an empty tensor": ("tensor.data", dict(dtype=1, shape=[0], data=bytes(4))),
-    "data and values": (("tensor.values", "tensor.data", "tensor"), dict(dtype=1, shape=[1], data=bytes(4), values=[1.0])),
+    "data and values": (
+        ("tensor.values", "tensor.data", "tensor"),
+        dict(dtype=1, shape=[1], data=bytes(4), values=[1.0]),
+    ),
     "too few values": (("tensor.values", "tensor.shape"), dict(shape=[2], values=[1.0])),
     "too many values": (("tensor.values", "tensor.shape"), dict(shape=[1], values=[1.0, 2.0])),
     "negative dimension": ("tensor.shape", dict(dtype=1, shape=[-1], data=bytes(4))),
@@ -140,7 +152,7 @@ def at_path(name, position=0):
 
 
 def relabelled(paths, label):
-    return tuple(label + path[len("tensor"):] for path in paths)
+    return tuple(label + path[len("tensor") :] for path in paths)
 
 
 @pytest.mark.parametrize("name", TENSORS)
@@ -195,9 +207,18 @@ PARAMETERS = {
     "scale subnormal": ("scale[0]", parameters([2.0**-1023], [0], bits=24)),
     "ONNX zero point above": ("zero_point[0]", parameters([1.0], [256])),
     "ONNX zero point below": ("zero_point[0]", parameters([1.0], [-1])),
-    "PYTORCH zero point above": ("zero_point[0]", parameters([1.0], [128], code_type="INT", profile="PYTORCH")),
-    "PYTORCH zero point below": ("zero_point[0]", parameters([1.0], [-129], code_type="INT", profile="PYTORCH")),
-    "narrow zero point": ("zero_point[0]", parameters([1.0], [-128], code_type="INT", narrow_range=True)),
+    "PYTORCH zero point above": (
+        "zero_point[0]",
+        parameters([1.0], [128], code_type="INT", profile="PYTORCH"),
+    ),
+    "PYTORCH zero point below": (
+        "zero_point[0]",
+        parameters([1.0], [-129], code_type="INT", profile="PYTORCH"),
+    ),
+    "narrow zero point": (
+        "zero_point[0]",
+        parameters([1.0], [-128], code_type="INT", narrow_range=True),
+    ),
     "second zero point": ("zero_point[1]", parameters([1.0, 1.0], [0, -1], axis=1)),
     "scale with float codes": ("scale", parameters([1.0], [], code_type="FLOAT16")),
     "zero point with float codes": ("zero_point", parameters([], [0], code_type="BFLOAT16")),
@@ -209,12 +230,17 @@ def test_static_parameters(quantization, name):
     field, bad = PARAMETERS[name]
     # The element at fault may be named, or the list that holds it.
     paths = (field, field.split("[")[0])
-    for method, message in (("Quantize", pb.QuantizeRequest), ("FakeQuantize", pb.FakeQuantizeRequest)):
+    for method, message in (
+        ("Quantize", pb.QuantizeRequest),
+        ("FakeQuantize", pb.FakeQuantizeRequest),
+    ):
         request = message(parameters=bad, tensor=SOME)
         check_refused(getattr(quantization, method), request, prefixed("parameters", paths))
     size = 8 if bad.spec.code_type in (pb.CODE_TYPE_FLOAT16, pb.CODE_TYPE_BFLOAT16) else 4
     size = 16 if bad.spec.bits > 16 else size
-    quantized = pb.QuantizedTensor(parameters=bad, dtype=SOME.dtype, shape=SOME.shape, codes=bytes(size))
+    quantized = pb.QuantizedTensor(
+        parameters=bad, dtype=SOME.dtype, shape=SOME.shape, codes=bytes(size)
+    )
     request = pb.DequantizeRequest(tensor=quantized)
     check_refused(quantization.Dequantize, request, prefixed("tensor.parameters", paths))
 
@@ -222,7 +248,9 @@ def test_static_parameters(quantization, name):
 def test_a_scale_too_small_for_float32_is_fine_in_float64(quantization):
     # The same scales, where the arithmetic is float64.
     for scale in (2.0**-127, 1e-60, 1e39):
-        request = pb.QuantizeRequest(parameters=parameters([scale], [0]), tensor=tensor("FLOAT64", [1.0]))
+        request = pb.QuantizeRequest(
+            parameters=parameters([scale], [0]), tensor=tensor("FLOAT64", [1.0])
+        )
         assert list(quantization.Quantize(request).tensor.parameters.scale) == [scale]
 
 
@@ -252,8 +280,14 @@ CODES = {
     "3 bits hold no 8": ("codes", codes(b"\7\x08", (2,), bits=3)),
     "3-bit INT holds no 4": ("codes", codes(b"\4", (1,), bits=3, code_type="INT")),
     "3-bit INT holds no -5": ("codes", codes(b"\xfb", (1,), bits=3, code_type="INT")),
-    "narrow 8-bit INT holds no -128": ("codes", codes(b"\x80", (1,), code_type="INT", narrow_range=True)),
-    "12-bit INT in 2 bytes": ("codes", codes(struct.pack("<h", 2048), (1,), code_type="INT", bits=12)),
+    "narrow 8-bit INT holds no -128": (
+        "codes",
+        codes(b"\x80", (1,), code_type="INT", narrow_range=True),
+    ),
+    "12-bit INT in 2 bytes": (
+        "codes",
+        codes(struct.pack("<h", 2048), (1,), code_type="INT", bits=12),
+    ),
     "31 bits in 4 bytes": ("codes", codes(struct.pack("<I", 2**31), (1,), bits=31)),
     "narrow 3-bit dense holds no -4": (
         "codes",
@@ -268,10 +302,19 @@ CODES = {
     "negative dimension": ("shape", codes(b"\0", (-1,))),
     "9 dimensions": ("shape", codes(b"\0", (1,) * 9)),
     "FLOAT16 infinity": ("codes", codes(FLOAT16_INFINITY, (1,), code_type="FLOAT16", **UNSCALED)),
-    "BFLOAT16 NaN": ("codes", codes(b"\0\0" + BFLOAT16_NAN, (2,), code_type="BFLOAT16", **UNSCALED)),
-    "FLOAT16 value 65536": ("values", codes(values=[65536], shape=(1,), code_type="FLOAT16", **UNSCALED)),
+    "BFLOAT16 NaN": (
+        "codes",
+        codes(b"\0\0" + BFLOAT16_NAN, (2,), code_type="BFLOAT16", **UNSCALED),
+    ),
+    "FLOAT16 value 65536": (
+        "values",
+        codes(values=[65536], shape=(1,), code_type="FLOAT16", **UNSCALED),
+    ),
     "FLOAT16 value -1": ("values", codes(values=[-1], shape=(1,), code_type="FLOAT16", **UNSCALED)),
-    "FLOAT16 infinity value": ("values", codes(values=[0x7C00], shape=(1,), code_type="FLOAT16", **UNSCALED)),
+    "FLOAT16 infinity value": (
+        "values",
+        codes(values=[0x7C00], shape=(1,), code_type="FLOAT16", **UNSCALED),
+    ),
 }
 
 
@@ -286,12 +329,14 @@ def test_codes(quantization, name):
     if bad.dtype != 1 or "dimension" in name:
         return
     request = pb.MeasureErrorRequest(original=original, quantized=bad)
-    paths = tuple("quantized" + path[len("tensor"):] for path in paths)
+    paths = tuple("quantized" + path[len("tensor") :] for path in paths)
     check_refused(quantization.MeasureError, request, paths)
 
 
 def test_unknown_dtype_to_dequantize_to(quantization):
-    check_refused(quantization.Dequantize, pb.DequantizeRequest(dtype=9, tensor=codes(b"\0")), "dtype")
+    check_refused(
+        quantization.Dequantize, pb.DequantizeRequest(dtype=9, tensor=codes(b"\0")), "dtype"
+    )
 
 
 def test_more_pairs_than_the_limit(quantization):
@@ -299,8 +344,15 @@ def test_more_pairs_than_the_limit(quantization):
     assert limit > 0
     empty = pb.Tensor(dtype=1, shape=[limit + 1, 0])
     path = ("spec.granularity", "spec.granularity.axis", "tensor.shape")
-    check_refused(quantization.Quantize, pb.QuantizeRequest(spec=spec(axis=0), tensor=empty), path, EXHAUSTED)
-    path = ("spec.granularity", "spec.granularity.group", "spec.granularity.group.size", "tensor.shape")
+    check_refused(
+        quantization.Quantize, pb.QuantizeRequest(spec=spec(axis=0), tensor=empty), path, EXHAUSTED
+    )
+    path = (
+        "spec.granularity",
+        "spec.granularity.group",
+        "spec.granularity.group.size",
+        "tensor.shape",
+    )
     # 2 elements on each of limit / 2 + 1 rows, every one a group of its own.
     wide = pb.Tensor(dtype=1, shape=[limit // 2 + 1, 2, 0])
     request = pb.QuantizeRequest(spec=spec(axis=1, group_size=1), tensor=wide)
@@ -313,7 +365,9 @@ def test_more_pairs_than_the_limit(quantization):
 def test_more_values_than_the_limit(quantization):
     limit = quantization.GetServerInfo(pb.GetServerInfoRequest()).max_values
     many = pb.Tensor(values=[1.0] * (limit + 1), shape=[limit + 1])
-    check_refused(quantization.Quantize, pb.QuantizeRequest(tensor=many), "tensor.values", EXHAUSTED)
+    check_refused(
+        quantization.Quantize, pb.QuantizeRequest(tensor=many), "tensor.values", EXHAUSTED
+    )
 
 
 def test_what_cannot_be_parsed(server):

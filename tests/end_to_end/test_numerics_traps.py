@@ -2,77 +2,28 @@
 
 Every request also goes to the oracle, whose whole reply the server's must equal.
 """
+
 import grpc
 import numpy as np
 import pytest
 
 import expected_replies
 import oracle
+from numerics_requests import (
+    codes,
+    dynamic,
+    pairs,
+    reconstructed,
+    spec,
+    static,
+    tensor,
+)
 from server_process import refusal
-from test_numerics_grid import check, check_all_methods
+from reply_checks import check
 
 pb = expected_replies.pb
 FLT_MAX = float(np.finfo(np.float32).max)
 NAN, INF = float("nan"), float("inf")
-
-
-def tensor(dtype, reals, shape=None):
-    held = oracle.as_decoded(dtype, np.asarray(reals, np.float64).reshape(-1))
-    shape = np.shape(reals) if shape is None else shape
-    return pb.Tensor(dtype="DATA_TYPE_" + dtype, shape=shape, data=oracle.encode_reals(dtype, held))
-
-
-def spec(**fields):
-    """A QuantizationSpec with the enums' prefixes left out; axis, group and clamp flat."""
-    message = pb.QuantizationSpec()
-    for name in ("scheme", "code_type", "profile", "packing", "non_finite_policy"):
-        if name in fields:
-            enum = pb.QuantizationSpec.DESCRIPTOR.fields_by_name[name].enum_type
-            value = enum.values_by_name[f"{name.upper()}_{fields.pop(name)}"].number
-            setattr(message, name, value)
-    if "group_size" in fields:
-        message.granularity.group.axis = fields.pop("axis")
-        message.granularity.group.size = fields.pop("group_size")
-    elif "axis" in fields:
-        message.granularity.axis = fields.pop("axis")
-    for bound in ("min", "max"):
-        if bound in fields:
-            setattr(message.clamp, bound, fields.pop(bound))
-    message.MergeFrom(pb.QuantizationSpec(**fields))
-    return message
-
-
-def dynamic(quantization, reals, **fields):
-    """Quantizes, checks all methods against the oracle, returns the reply."""
-    request = pb.QuantizeRequest(spec=spec(**fields), measure_error=True, tensor=reals)
-    check_all_methods(quantization, request, fields)
-    return quantization.Quantize(request)
-
-
-def static(quantization, reals, scale, zero_point=(), **fields):
-    request = pb.QuantizeRequest(measure_error=True, tensor=reals)
-    request.parameters.spec.CopyFrom(spec(**fields))
-    request.parameters.scale.extend(scale)
-    request.parameters.zero_point.extend(zero_point)
-    check_all_methods(quantization, request, fields)
-    return quantization.Quantize(request)
-
-
-def codes(reply):
-    resolved = expected_replies.spec_of(
-        reply.tensor.parameters.spec, expected_replies.dtype_name(reply.tensor.dtype), len(reply.tensor.shape)
-    )
-    count = int(np.prod(reply.tensor.shape, dtype=np.int64))
-    return oracle.decode_codes(reply.tensor.codes, count, resolved).tolist()
-
-
-def reconstructed(quantization, reply):
-    back = quantization.Dequantize(pb.DequantizeRequest(tensor=reply.tensor)).tensor
-    return oracle.decode_reals(expected_replies.dtype_name(back.dtype), back.data).tolist()
-
-
-def pairs(reply):
-    return list(reply.tensor.parameters.scale), list(reply.tensor.parameters.zero_point)
 
 
 @pytest.mark.parametrize("dtype", oracle.DTYPES)
@@ -154,7 +105,10 @@ def test_all_zero(quantization, dtype):
     reply = dynamic(quantization, zeros, profile="PYTORCH", code_type="INT")
     assert pairs(reply) == ([2.0**-23], [-128])
     assert codes(reply) == [-128] * 3
-    assert pairs(dynamic(quantization, zeros, profile="PYTORCH", scheme="SYMMETRIC")) == ([2.0**-23], [])
+    assert pairs(dynamic(quantization, zeros, profile="PYTORCH", scheme="SYMMETRIC")) == (
+        [2.0**-23],
+        [],
+    )
     # No error and no signal: infinitely good.
     assert reply.error.sqnr_db == INF
     assert reply.error.cosine_similarity == 1
@@ -302,7 +256,9 @@ def test_quotients_past_int32(quantization, dtype, profile):
     reals = tensor(dtype, [2.0**31, -(2.0**31), 2.0**40, -(2.0**40), 2.0**100, -(2.0**100)])
     for bits in (8, 32):
         for scale in (1.0, 2.0**-100):
-            reply = static(quantization, reals, [scale], [0], profile=profile, code_type="INT", bits=bits)
+            reply = static(
+                quantization, reals, [scale], [0], profile=profile, code_type="INT", bits=bits
+            )
             top = 2 ** (bits - 1) - 1
             assert codes(reply) == [top, -top - 1] * 3
             # -2^31 is the lowest 32-bit code itself.
@@ -314,7 +270,9 @@ def test_odd_counts_at_few_bits(quantization, bits):
     for count in (1, 3, 5, 7, 9, 15, 17, 31, 33, 63, 65):
         highest = 2**bits - 1
         reals = [float(i % (highest + 1)) for i in range(count)]
-        reply = static(quantization, tensor("FLOAT32", reals), [1.0], [0], bits=bits, packing="DENSE")
+        reply = static(
+            quantization, tensor("FLOAT32", reals), [1.0], [0], bits=bits, packing="DENSE"
+        )
         assert codes(reply) == [int(r) for r in reals]
         assert len(reply.tensor.codes) == -(-count * bits // 8)
         # First code in the lowest bits, padding bits 0.
@@ -393,7 +351,11 @@ def test_a_clamp_with_one_bound(quantization):
     # Not finite as sent, it takes no part in the range: 1 / 255, and 3 saturates.
     assert pairs(reply) == ([float(np.float32(1) / np.float32(255))], [0])
     assert codes(reply) == [255, 255]
-    assert (reply.cuts.clamped_count, reply.cuts.non_finite_count, reply.cuts.saturated_count) == (1, 0, 0)
+    assert (reply.cuts.clamped_count, reply.cuts.non_finite_count, reply.cuts.saturated_count) == (
+        1,
+        0,
+        0,
+    )
     check(quantization, pb.QuantizeRequest(spec=spec(min=3.0), tensor=one), "one bound")
     refused = refusal(quantization.Quantize, pb.QuantizeRequest(spec=spec(min=3.0), tensor=one))
     assert refused.fields == ["tensor.data"]
@@ -418,7 +380,9 @@ def test_cuts_count_each_element_once(quantization):
 @pytest.mark.parametrize("dtype", ["FLOAT32", "FLOAT64"])
 def test_float16_codes_saturate_past_their_largest(quantization, dtype):
     # 65519 rounds to 65504 and is not cut; 65520 would round to infinity.
-    reply = dynamic(quantization, tensor(dtype, [65519.0, 65520.0, -1e6, 65504.0]), code_type="FLOAT16")
+    reply = dynamic(
+        quantization, tensor(dtype, [65519.0, 65520.0, -1e6, 65504.0]), code_type="FLOAT16"
+    )
     assert codes(reply) == [0x7BFF, 0x7BFF, 0xFBFF, 0x7BFF]
     assert reply.cuts.saturated_count == 2
 
@@ -450,7 +414,11 @@ def test_static_scales_are_rounded_to_the_arithmetic_and_echoed_so(quantization)
 def test_notebook_adds_the_zero_point_in_float32(quantization):
     # 2^24 + 1 is not a float32 number: z becomes 2^24, and -2^24 + 2^24 is code 0.
     reply = static(
-        quantization, tensor("FLOAT32", [-(2.0**24), 3 - 2.0**24]), [1.0], [2**24 + 1], profile="NOTEBOOK"
+        quantization,
+        tensor("FLOAT32", [-(2.0**24), 3 - 2.0**24]),
+        [1.0],
+        [2**24 + 1],
+        profile="NOTEBOOK",
     )
     assert codes(reply) == [0, 3]
     # The reconstruction subtracts exactly, then rounds: 0 - (2^24 + 1) to -2^24.
@@ -485,3 +453,38 @@ def test_the_first_of_equal_errors_is_reported(quantization):
     reply = static(quantization, tensor("FLOAT32", [1.0, 2.25, 3.0, 3.75, 4.25]), [1.0], [0])
     assert reply.error.max_absolute_error == 0.25
     assert reply.error.max_absolute_error_index == 1
+
+
+def test_a_tie_of_the_zero_point_with_an_odd_lowest_code(quantization):
+    # qmin = -127, scale 1: rhe(-127 + 2.5) = -124, but -127 + rhe(2.5) = -125.
+    reals = tensor("FLOAT32", [-2.5, 251.5])
+    for profile, zero_point in (("ONNX", -124), ("PYTORCH", -125), ("NOTEBOOK", -125)):
+        reply = dynamic(quantization, reals, profile=profile, code_type="INT", narrow_range=True)
+        assert pairs(reply) == ([1.0], [zero_point])
+
+
+def test_a_tiny_constant_under_notebook_takes_zero_into_the_range(quantization):
+    # With scale 2^-126 the zero point -2^26 would fit int32; the rule is hi = lo.
+    reply = dynamic(quantization, tensor("FLOAT32", [2.0**-100] * 3), profile="NOTEBOOK")
+    assert pairs(reply) == ([float(np.float32(2.0**-100) / np.float32(255))], [0])
+    assert codes(reply) == [255] * 3
+
+
+def test_symmetric_scales_of_the_profiles(quantization):
+    reals = tensor("FLOAT64", [-1.0, 0.5])
+    for profile, divisor in (("ONNX", 127), ("PYTORCH", 127.5), ("NOTEBOOK", 127)):
+        assert pairs(dynamic(quantization, reals, scheme="SYMMETRIC", profile=profile)) == (
+            [1 / divisor],
+            [],
+        )
+    # narrow_range: Q = 254, so PYTORCH's half of it is 127, too.
+    reply = dynamic(quantization, reals, scheme="SYMMETRIC", profile="PYTORCH", narrow_range=True)
+    assert pairs(reply) == ([1 / 127], [])
+
+
+def test_arithmetic_is_float64_from_17_bits_on(quantization):
+    reals = tensor("FLOAT32", [0.0, 1.0])
+    assert pairs(dynamic(quantization, reals, bits=16))[0] == [
+        float(np.float32(1) / np.float32(65535))
+    ]
+    assert pairs(dynamic(quantization, reals, bits=17))[0] == [1 / 131071]

@@ -1,4 +1,5 @@
 """The `values` form: numbers in, numbers out, for tensors written by hand."""
+
 import math
 
 import grpc
@@ -9,7 +10,7 @@ import expected_replies
 import oracle
 import sample_requests
 from server_process import refusal
-from test_numerics_grid import check, check_all_methods
+from reply_checks import check, check_all_methods
 
 pb = expected_replies.pb
 
@@ -29,7 +30,9 @@ def test_values_give_what_data_gives(quantization, dtype):
     for seed, bits in enumerate(range(1, 33)):
         codes = sample_requests.INTEGER_CODES[0 if bits == 1 else seed % 5]
         profile = sample_requests.PROFILES[seed % 3]
-        request = sample_requests.quantize_request(2000 + seed, dtype, bits, profile, codes, (3, 11))
+        request = sample_requests.quantize_request(
+            2000 + seed, dtype, bits, profile, codes, (3, 11)
+        )
         target = request.parameters if request.HasField("parameters") else request
         target.spec.non_finite_policy = pb.NON_FINITE_POLICY_SATURATE
         check_all_methods(quantization, as_values(request), (seed, dtype, bits))

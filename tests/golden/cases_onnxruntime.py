@@ -1,4 +1,5 @@
 """Golden vectors that ONNX Runtime computes."""
+
 import sys
 
 import numpy as np
@@ -20,11 +21,26 @@ def dynamic_case(name, reals):
     runtime = session(
         [node],
         [("x", TensorProto.FLOAT, reals.ndim)],
-        [("codes", TensorProto.UINT8, reals.ndim), ("scale", TensorProto.FLOAT, 0), ("zero", TensorProto.UINT8, 0)],
+        [
+            ("codes", TensorProto.UINT8, reals.ndim),
+            ("scale", TensorProto.FLOAT, 0),
+            ("zero", TensorProto.UINT8, 0),
+        ],
     )
     codes, scale, zero = runtime.run(None, {"x": reals})
-    wanted = {"tensor": {"parameters": {"scale": [float(scale)], "zeroPoint": [int(zero)]}, "codes": b64(codes)}}
-    return case(name, SOURCE + "DynamicQuantizeLinear", "Quantize", {"spec": {}, "tensor": tensor(reals)}, wanted)
+    wanted = {
+        "tensor": {
+            "parameters": {"scale": [float(scale)], "zeroPoint": [int(zero)]},
+            "codes": b64(codes),
+        }
+    }
+    return case(
+        name,
+        SOURCE + "DynamicQuantizeLinear",
+        "Quantize",
+        {"spec": {}, "tensor": tensor(reals)},
+        wanted,
+    )
 
 
 def pack(codes, bits):
@@ -57,7 +73,10 @@ def quantize_case(name, kind, reals, scale, zero, axis=None, group=None):
     scale, zero = np.asarray(scale, F), np.asarray(zero, held)
     runtime = quantize_session(kind, reals.ndim, scale.ndim, attributes_of(axis, group))
     codes = runtime.run(None, {"x": reals, "scale": scale, "zero_outside": zero})[0].astype(held)
-    request = {"parameters": parameters(how(kind, axis, group), scale, zero), "tensor": tensor(reals)}
+    request = {
+        "parameters": parameters(how(kind, axis, group), scale, zero),
+        "tensor": tensor(reals),
+    }
     wanted = {"tensor": {"codes": pack(codes, TYPES[kind][2])}}
     return case(name, SOURCE + f"QuantizeLinear to {kind}", "Quantize", request, wanted)
 
@@ -85,16 +104,24 @@ def cases():
     bfloat16 = (normal.view(np.uint32) & np.uint32(0xFFFF0000)).view(F)
     made = [
         dynamic_case("dynamic: random reals", normal),
-        dynamic_case("dynamic: ties, since the scale is 1", np.array([-11, 244, *np.arange(-3.5, 9)], F)),
+        dynamic_case(
+            "dynamic: ties, since the scale is 1", np.array([-11, 244, *np.arange(-3.5, 9)], F)
+        ),
         dynamic_case("dynamic: all zero", np.zeros(5, F)),
         dynamic_case("dynamic: constant", np.full(5, 2.5, F)),
         dynamic_case("dynamic: negative constant", np.full(5, -2.5, F)),
         dynamic_case("dynamic: a single element", np.array([3.0], F)),
         dynamic_case("dynamic: -0.0 as the lowest real", np.array([-0.0, 255.0], F)),
         dynamic_case("dynamic: rank 3", rng.normal(5, 1, (2, 3, 4)).astype(F)),
-        quantize_case("ties with an odd zero point", "uint8", np.arange(-4.5, 12).astype(F), 1.0, 11),
         quantize_case(
-            "division, not multiplication by a reciprocal: code 127", "uint8", np.array([0.273939937], F), 0.00214854861, 0
+            "ties with an odd zero point", "uint8", np.arange(-4.5, 12).astype(F), 1.0, 11
+        ),
+        quantize_case(
+            "division, not multiplication by a reciprocal: code 127",
+            "uint8",
+            np.array([0.273939937], F),
+            0.00214854861,
+            0,
         ),
         quantize_case("bfloat16 reals and a power of two as scale", "int8", bfloat16, 2.0**-5, 3),
         quantize_case("past both ends", "int8", np.array([-1e6, -128.5, 127.5, 1e6], F), 1.0, 0),
@@ -111,8 +138,14 @@ def cases():
         # Groups of 3 on an axis of 7: the last one has 1.
         scales = rng.uniform(0.1, 1, (3, 3)).astype(F)
         zeros = rng.integers(low, high, (3, 3), endpoint=True)
-        made.append(quantize_case(f"{kind} in blocks, the last one shorter", kind, reals, scales, zeros, 1, 3))
+        made.append(
+            quantize_case(
+                f"{kind} in blocks, the last one shorter", kind, reals, scales, zeros, 1, 3
+            )
+        )
         codes = rng.integers(low, high, (3, 7), endpoint=True)
         codes[0, :2] = low, high
-        made.append(dequantize_case(f"{kind} back to reals, in blocks", kind, codes, scales, zeros, 1, 3))
+        made.append(
+            dequantize_case(f"{kind} back to reals, in blocks", kind, codes, scales, zeros, 1, 3)
+        )
     return made

@@ -12,6 +12,7 @@ Parts, and what computes their numbers:
 
 Nothing here calls the server or the core.
 """
+
 import base64
 import json
 import pathlib
@@ -74,7 +75,14 @@ def parameters(made_spec, scale, zero_point=None):
 
 
 def case(name, source, method, request, response, **more):
-    return {"name": name, "source": source, "method": method, "request": request, "response": response, **more}
+    return {
+        "name": name,
+        "source": source,
+        "method": method,
+        "request": request,
+        "response": response,
+        **more,
+    }
 
 
 def write(part, description, cases):
