@@ -195,16 +195,18 @@ absl::Status CalibrationObserver::Count(const float* reals,
   const auto* real = reinterpret_cast<const std::byte*>(reals);
   for (const kernels::Run& run : runs) {
     if (!state_.axis.has_value()) {
-      kernels::CountUpperHalves(reinterpret_cast<const float*>(real), run.count,
-                                dense_.data());
-      real += run.count * sizeof(float);
+      kernels::CountUpperHalves(reinterpret_cast<const float*>(real),
+                                run.elements(), dense_.data());
+      real += run.elements() * sizeof(float);
       continue;
     }
-    for (size_t i = 0; i < run.count; ++i, real += sizeof(float)) {
-      const absl::Status counted =
-          CountOne(reinterpret_cast<const float*>(real),
-                   summary_of_slot_[run.pair + i * run.step]);
-      if (!counted.ok()) return counted;
+    for (size_t time = 0; time < run.times; ++time) {
+      for (size_t i = 0; i < run.count; ++i, real += sizeof(float)) {
+        const absl::Status counted =
+            CountOne(reinterpret_cast<const float*>(real),
+                     summary_of_slot_[run.pair + time + i * run.step]);
+        if (!counted.ok()) return counted;
+      }
     }
   }
   return absl::OkStatus();

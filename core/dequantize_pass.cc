@@ -72,7 +72,16 @@ CodeReader<T>::CodeReader(const QuantizePlan& plan, const Pieces& codes)
     : plan_(plan),
       codes_(codes),
       layout_(plan.spec().granularity, plan.shape()),
-      table_(TableOf<T>(*plan.given(), layout_)) {}
+      table_(TableOf<T>(*plan.given(), layout_)),
+      pairs_{table_->pairs(), 0} {}
+
+template <typename T>
+CodeReader<T>::CodeReader(const QuantizePlan& plan, const Pieces& codes,
+                          const SlotPairs<T>& pairs)
+    : plan_(plan),
+      codes_(codes),
+      layout_(plan.spec().granularity, plan.shape()),
+      pairs_(pairs) {}
 
 template <typename T>
 absl::Status CodeReader<T>::Read(size_t first, size_t count,
@@ -108,9 +117,9 @@ absl::Status CodeReader<T>::Read(size_t first, size_t count,
                               ", ", range.quant_max, "]"));
   }
   scratch.runs.clear();
-  layout_.AppendRuns(first, count, /*base=*/0, scratch.runs);
+  layout_.AppendRuns(first, count, pairs_.base, scratch.runs);
   kernels::Dequantize(codes, kind, {scratch.runs.data(), scratch.runs.size()},
-                      table_.pairs(),
+                      pairs_.pairs,
                       reinterpret_cast<T*>(scratch.reconstructed));
   return absl::OkStatus();
 }
@@ -141,22 +150,29 @@ template class CodeReader<double>;
 
 namespace {
 
+// Elements, and where their reconstructions go: nowhere if `output` is empty.
+struct Destination {
+  size_t first;
+  size_t count;
+  DataType dtype;
+  absl::Span<std::byte> output;
+};
+
 template <typename T>
-absl::Status ForEachReconstructedAs(
-    const QuantizePlan& plan, const Pieces& codes, DataType dtype,
-    const Execution& execution, absl::Span<std::byte> output,
+absl::Status ForEachStrip(
+    const CodeReader<T>& reader, const Destination& to,
+    const Execution& execution,
     absl::FunctionRef<void(size_t, size_t, const std::byte*)> visit) {
-  const CodeReader<T> reader(plan, codes);
-  const auto count = static_cast<size_t>(plan.element_count());
-  const size_t blocks = (count + kBlockElements - 1) / kBlockElements;
+  const size_t blocks = (to.count + kBlockElements - 1) / kBlockElements;
   absl::Mutex mutex;
   absl::Status first_error;
   size_t first_error_block = blocks;
   const absl::Status status = execution.executor.ForEach(
       blocks, execution.cancellation, [&](size_t block) {
         Scratch& scratch = Scratch::Get();
-        const size_t end = std::min(count, (block + 1) * kBlockElements);
-        for (size_t first = block * kBlockElements; first < end;
+        const size_t end = std::min(to.first + to.count,
+                                    to.first + (block + 1) * kBlockElements);
+        for (size_t first = to.first + block * kBlockElements; first < end;
              first += kStripElements) {
           const size_t strip = std::min(kStripElements, end - first);
           const absl::Status read = reader.Read(first, strip, scratch);
@@ -169,11 +185,12 @@ absl::Status ForEachReconstructedAs(
             }
             return;
           }
-          std::byte* reals = output.empty()
-                                 ? scratch.narrowed
-                                 : output.data() + first * ByteSize(dtype);
+          std::byte* reals =
+              to.output.empty()
+                  ? scratch.narrowed
+                  : to.output.data() + (first - to.first) * ByteSize(to.dtype);
           Narrow(reinterpret_cast<const T*>(scratch.reconstructed), strip,
-                 dtype, reals);
+                 to.dtype, reals);
           visit(first, strip, reals);
         }
       });
@@ -187,11 +204,33 @@ absl::Status ForEachReconstructed(
     const QuantizePlan& plan, const Pieces& codes, DataType dtype,
     const Execution& execution, absl::Span<std::byte> output,
     absl::FunctionRef<void(size_t, size_t, const std::byte*)> visit) {
+  const Destination to = {.first = 0,
+                          .count = static_cast<size_t>(plan.element_count()),
+                          .dtype = dtype,
+                          .output = output};
   return IsDoubleArithmetic(plan.spec(), plan.dtype())
-             ? ForEachReconstructedAs<double>(plan, codes, dtype, execution,
-                                              output, visit)
-             : ForEachReconstructedAs<float>(plan, codes, dtype, execution,
-                                             output, visit);
+             ? ForEachStrip(CodeReader<double>(plan, codes), to, execution,
+                            visit)
+             : ForEachStrip(CodeReader<float>(plan, codes), to, execution,
+                            visit);
 }
+
+template <typename T>
+absl::Status DequantizeWindow(const CodeReader<T>& reader, size_t first,
+                              size_t count, DataType dtype,
+                              const Execution& execution,
+                              absl::Span<std::byte> output) {
+  return ForEachStrip(
+      reader,
+      {.first = first, .count = count, .dtype = dtype, .output = output},
+      execution, [](size_t, size_t, const std::byte*) {});
+}
+
+template absl::Status DequantizeWindow(const CodeReader<float>&, size_t, size_t,
+                                       DataType, const Execution&,
+                                       absl::Span<std::byte>);
+template absl::Status DequantizeWindow(const CodeReader<double>&, size_t,
+                                       size_t, DataType, const Execution&,
+                                       absl::Span<std::byte>);
 
 }  // namespace halfstep

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "absl/status/status.h"
 #include "core/executor.h"
@@ -21,6 +22,12 @@ class CodeReader {
   // `plan` is static. Both must outlive the reader; sizes fit.
   CodeReader(const QuantizePlan& plan, const Pieces& codes);
 
+  // For a window of a tensor: the pairs of its slots are given, `codes` need
+  // only hold the window's (their offsets are those of the tensor), and `plan`
+  // need not be static.
+  CodeReader(const QuantizePlan& plan, const Pieces& codes,
+             const SlotPairs<T>& pairs);
+
   // Writes the reconstructions of `count` codes from element `first` on, a
   // multiple of 8, to scratch.reconstructed as numbers of T.
   // INVALID_ARGUMENT ("codes") if a code is outside the code range or a padding
@@ -33,7 +40,8 @@ class CodeReader {
   const QuantizePlan& plan_;
   const Pieces& codes_;
   const SliceLayout layout_;
-  const PairTable<T> table_;
+  const std::optional<PairTable<T>> table_;
+  const SlotPairs<T> pairs_;
 };
 
 // Calls visit(first, count, reals) for each strip of the tensor, where `reals`
@@ -44,6 +52,15 @@ absl::Status ForEachReconstructed(
     const Execution& execution, absl::Span<std::byte> output,
     absl::FunctionRef<void(size_t first, size_t count, const std::byte* reals)>
         visit);
+
+// Writes the reconstructions of the elements [first, first + count) in `dtype`
+// to `output`; `first` is a multiple of kBlockElements. Errors as for
+// CodeReader::Read, the first one in the order of elements.
+template <typename T>
+absl::Status DequantizeWindow(const CodeReader<T>& reader, size_t first,
+                              size_t count, DataType dtype,
+                              const Execution& execution,
+                              absl::Span<std::byte> output);
 
 }  // namespace halfstep
 

@@ -50,6 +50,13 @@ inline bool AnyFar(absl::Span<const int32_t> zero_points) {
                      });
 }
 
+// Pairs of consecutive slots, the first of which is `base`.
+template <typename T>
+struct SlotPairs {
+  kernels::Pairs<T> pairs = {};
+  size_t base = 0;
+};
+
 // One entry per slot of a layout.
 template <typename T>
 class PairTable {

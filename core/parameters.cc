@@ -29,9 +29,9 @@ absl::Status CheckCount(absl::string_view field, size_t count, uint64_t pairs) {
                                         " for this shape and granularity"));
 }
 
-absl::Status ResolveScales(Parameters& parameters, bool is_double) {
-  for (size_t i = 0; i < parameters.scale.size(); ++i) {
-    const double given = parameters.scale[i];
+absl::Status ResolveScales(std::vector<double>& scales, bool is_double) {
+  for (size_t i = 0; i < scales.size(); ++i) {
+    const double given = scales[i];
     const double scale =
         is_double ? ScaleAs<double>(given) : ScaleAs<float>(given);
     if (std::isnan(scale)) {
@@ -40,26 +40,27 @@ absl::Status ResolveScales(Parameters& parameters, bool is_double) {
           absl::StrCat(given, "; must be finite, positive and normal in ",
                        is_double ? "float64" : "float32"));
     }
-    parameters.scale[i] = scale;
+    scales[i] = scale;
   }
   return absl::OkStatus();
 }
 
-absl::Status CheckZeroPoints(const Parameters& parameters, uint64_t pairs) {
-  const Spec& spec = parameters.spec;
+absl::Status CheckZeroPoints(const Spec& spec,
+                             absl::Span<const int32_t> zero_points,
+                             uint64_t pairs) {
   if (spec.scheme == Scheme::kSymmetric) {
-    if (parameters.zero_point.empty()) return absl::OkStatus();
+    if (zero_points.empty()) return absl::OkStatus();
     return FieldError("zero_point",
-                      absl::StrCat(parameters.zero_point.size(),
+                      absl::StrCat(zero_points.size(),
                                    " given; must be empty if the scheme is "
                                    "SYMMETRIC"));
   }
   const absl::Status status =
-      CheckCount("zero_point", parameters.zero_point.size(), pairs);
+      CheckCount("zero_point", zero_points.size(), pairs);
   if (!status.ok() || spec.profile == Profile::kNotebook) return status;
   const CodeRange range = CodeRangeOf(spec);
-  for (size_t i = 0; i < parameters.zero_point.size(); ++i) {
-    const int32_t zero_point = parameters.zero_point[i];
+  for (size_t i = 0; i < zero_points.size(); ++i) {
+    const int32_t zero_point = zero_points[i];
     if (zero_point < range.quant_min || zero_point > range.quant_max) {
       return FieldError(
           absl::StrCat("zero_point[", i, "]"),
@@ -93,11 +94,22 @@ absl::StatusOr<Parameters> ResolveParameters(const Parameters& given,
   resolved.spec = *spec;
   absl::Status status = CheckCount("scale", given.scale.size(), pairs);
   if (status.ok()) {
-    status = ResolveScales(resolved, IsDoubleArithmetic(*spec, dtype));
+    status = ResolveScales(resolved.scale, IsDoubleArithmetic(*spec, dtype));
   }
-  if (status.ok()) status = CheckZeroPoints(resolved, pairs);
+  if (status.ok()) {
+    status = CheckZeroPoints(*spec, resolved.zero_point, pairs);
+  }
   if (!status.ok()) return status;
   return resolved;
+}
+
+absl::Status ResolvePairs(const Spec& spec, DataType dtype,
+                          std::vector<double>& scale,
+                          absl::Span<const int32_t> zero_point) {
+  const absl::Status status =
+      ResolveScales(scale, IsDoubleArithmetic(spec, dtype));
+  if (!status.ok()) return status;
+  return CheckZeroPoints(spec, zero_point, scale.size());
 }
 
 }  // namespace halfstep

@@ -36,6 +36,13 @@ absl::StatusOr<Parameters> ResolveParameters(const Parameters& given,
                                              absl::Span<const int64_t> shape,
                                              uint64_t pairs_max);
 
+// Checks pairs that come for a tensor of `dtype` under `spec`, resolved, and
+// rounds the scales to the arithmetic's type. Paths are relative to the pairs.
+// INVALID_ARGUMENT as above; also if there are not as many of both.
+absl::Status ResolvePairs(const Spec& spec, DataType dtype,
+                          std::vector<double>& scale,
+                          absl::Span<const int32_t> zero_point);
+
 }  // namespace halfstep
 
 #endif  // HALFSTEP_CORE_PARAMETERS_H_

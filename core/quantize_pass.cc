@@ -48,13 +48,21 @@ template <typename T>
 QuantizePass<T>::QuantizePass(const QuantizePlan& plan, const Pieces& reals,
                               const QuantizeOutputs& outputs,
                               const Execution& execution)
+    : QuantizePass(plan, {0, static_cast<size_t>(plan.element_count())}, reals,
+                   outputs, execution) {}
+
+template <typename T>
+QuantizePass<T>::QuantizePass(const QuantizePlan& plan, const Window& window,
+                              const Pieces& reals,
+                              const QuantizeOutputs& outputs,
+                              const Execution& execution)
     : plan_(plan),
       reals_(reals),
       outputs_(outputs),
       execution_(execution),
       layout_(plan.spec().granularity, plan.shape()),
       rule_(RuleOf<T>(plan.spec())),
-      count_(static_cast<size_t>(plan.element_count())),
+      window_(window),
       fused_(IsFused(plan, layout_)),
       strip_max_(IsDirect(plan, outputs, sizeof(T)) ? kDirectStripElements
                                                     : kStripElements),
@@ -64,22 +72,10 @@ template <typename T>
 absl::StatusOr<QuantizeResult> QuantizePass<T>::Run() {
   absl::Status status = FindParameters();
   if (!status.ok()) return status;
-  const size_t blocks = (count_ + kBlockElements - 1) / kBlockElements;
-  if (outputs_.measure_error) errors_.resize(blocks);
-  status =
-      execution_.executor.ForEach(blocks, execution_.cancellation,
-                                  [this](size_t block) { RunBlock(block); });
+  status = RunBlocks();
   if (!status.ok()) return status;
 
   const absl::MutexLock lock(&mutex_);
-  if (first_non_finite_ != kNone) {
-    return FieldError(
-        "data",
-        absl::StrCat(cuts_.non_finite,
-                     " elements are NaN or infinite, the first at index ",
-                     first_non_finite_,
-                     "; must be finite under NON_FINITE_POLICY_REJECT"));
-  }
   QuantizeResult result;
   result.parameters = TakeParameters();
   result.cuts = {.saturated_count = cuts_.saturated,
@@ -97,10 +93,41 @@ absl::StatusOr<QuantizeResult> QuantizePass<T>::Run() {
 }
 
 template <typename T>
+absl::Status QuantizePass<T>::RunBlocks() {
+  const size_t blocks = (window_.count + kBlockElements - 1) / kBlockElements;
+  if (outputs_.measure_error) errors_.resize(blocks);
+  const absl::Status status =
+      execution_.executor.ForEach(blocks, execution_.cancellation,
+                                  [this](size_t block) { RunBlock(block); });
+  if (!status.ok()) return status;
+  const absl::MutexLock lock(&mutex_);
+  if (first_non_finite_ == kNone) return absl::OkStatus();
+  return FieldError(
+      "data", absl::StrCat(cuts_.non_finite,
+                           " elements are NaN or infinite, the first at index ",
+                           first_non_finite_,
+                           "; must be finite under NON_FINITE_POLICY_REJECT"));
+}
+
+template <typename T>
+absl::StatusOr<WindowResult> QuantizePass<T>::RunWindow(
+    const SlotPairs<T>& pairs) {
+  known_ = pairs;
+  const absl::Status status = RunBlocks();
+  if (!status.ok()) return status;
+  const absl::MutexLock lock(&mutex_);
+  return WindowResult{.cuts = {.saturated_count = cuts_.saturated,
+                               .non_finite_count = cuts_.non_finite,
+                               .clamped_count = cuts_.clamped},
+                      .errors = std::move(errors_)};
+}
+
+template <typename T>
 absl::Status QuantizePass<T>::FindParameters() {
   if (HasFloatCodes(plan_.spec())) return absl::OkStatus();
   if (plan_.given().has_value()) {
     table_ = TableOf<T>(*plan_.given(), layout_);
+    known_ = SlotPairs<T>{table_->pairs(), 0};
     return absl::OkStatus();
   }
   if (fused_) {
@@ -112,6 +139,7 @@ absl::Status QuantizePass<T>::FindParameters() {
   if (!chosen.ok()) return chosen.status();
   chosen_ = *std::move(chosen);
   table_.emplace(chosen_.scale, chosen_.zero_point, layout_);
+  known_ = SlotPairs<T>{table_->pairs(), 0};
   return absl::OkStatus();
 }
 
@@ -154,11 +182,12 @@ typename QuantizePass<T>::BlockPairs QuantizePass<T>::ChooseForBlock(
 template <typename T>
 void QuantizePass<T>::RunBlock(size_t block) {
   Scratch& scratch = Scratch::Get();
-  size_t first = block * kBlockElements;
-  const size_t end = std::min(count_, first + kBlockElements);
+  size_t first = window_.first + block * kBlockElements;
+  const size_t end =
+      std::min(window_.first + window_.count, first + kBlockElements);
   BlockPairs pairs = {};
-  if (table_.has_value()) {
-    pairs = {table_->pairs(), 0};
+  if (known_.has_value()) {
+    pairs = *known_;
   } else if (fused_) {
     pairs = ChooseForBlock(first, end, scratch);
   }
@@ -194,9 +223,10 @@ void QuantizePass<T>::RunStrip(size_t first, const Strip& strip,
   }
   if (!reconstructs()) return;
   const size_t size = ByteSize(plan_.dtype());
-  std::byte* reconstructed = outputs_.reconstructed.empty()
-                                 ? scratch.narrowed
-                                 : outputs_.reconstructed.data() + first * size;
+  std::byte* reconstructed =
+      outputs_.reconstructed.empty()
+          ? scratch.narrowed
+          : outputs_.reconstructed.data() + (first - window_.first) * size;
   Narrow(reinterpret_cast<const T*>(scratch.reconstructed), strip.count,
          plan_.dtype(), reconstructed);
   if (errors != nullptr) {
@@ -214,9 +244,10 @@ void QuantizePass<T>::IntegerCodes(size_t first, const Strip& strip,
   const kernels::CodeKind kind =
       CodeKindOf(code_size, spec.code_type == CodeType::kInt);
   const bool dense = spec.packing == Packing::kDense;
-  std::byte* codes = dense || outputs_.codes.empty()
-                         ? scratch.codes
-                         : outputs_.codes.data() + first * code_size;
+  std::byte* codes =
+      dense || outputs_.codes.empty()
+          ? scratch.codes
+          : outputs_.codes.data() + (first - window_.first) * code_size;
   scratch.runs.clear();
   layout_.AppendRuns(first, strip.count, pairs.base, scratch.runs);
   const kernels::Runs runs = {scratch.runs.data(), scratch.runs.size()};
@@ -228,7 +259,7 @@ void QuantizePass<T>::IntegerCodes(size_t first, const Strip& strip,
     // `first` is a multiple of 8, so the strip begins with a whole byte.
     kernels::PackDense(codes, kind, strip.count, spec.bits,
                        reinterpret_cast<uint8_t*>(outputs_.codes.data()) +
-                           first / 8 * spec.bits);
+                           (first - window_.first) / 8 * spec.bits);
   }
   if (!outputs_.gradient_mask.empty()) {
     kernels::GradientMask(reals, runs, pairs.pairs, rule_.quantize,
@@ -258,9 +289,10 @@ void QuantizePass<T>::FloatCodes(size_t first, const Strip& strip,
   const DataType code_dtype = plan_.spec().code_type == CodeType::kFloat16
                                   ? DataType::kFloat16
                                   : DataType::kBFloat16;
-  std::byte* codes = outputs_.codes.empty()
-                         ? scratch.codes
-                         : outputs_.codes.data() + first * sizeof(uint16_t);
+  std::byte* codes =
+      outputs_.codes.empty()
+          ? scratch.codes
+          : outputs_.codes.data() + (first - window_.first) * sizeof(uint16_t);
   Narrow(clamped, strip.count, code_dtype, codes);
   if (!reconstructs()) return;
   Widened<T>(code_dtype, codes, strip.count, scratch.reconstructed);
@@ -270,9 +302,9 @@ template <typename T>
 void QuantizePass<T>::StoreMask(size_t first, size_t count,
                                 const Scratch& scratch) {
   // A stream of 1-bit codes; `first` is a multiple of 8.
-  kernels::PackDense(
-      scratch.mask, kernels::CodeKind::kU8, count, 1,
-      reinterpret_cast<uint8_t*>(outputs_.gradient_mask.data()) + first / 8);
+  kernels::PackDense(scratch.mask, kernels::CodeKind::kU8, count, 1,
+                     reinterpret_cast<uint8_t*>(outputs_.gradient_mask.data()) +
+                         (first - window_.first) / 8);
 }
 
 template <typename T>

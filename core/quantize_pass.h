@@ -30,6 +30,19 @@ struct QuantizeOutputs {
   bool measure_error = false;
 };
 
+// A part of a tensor: the elements [first, first + count). `first` is a
+// multiple of kBlockElements, and so is count unless the tensor ends there.
+struct Window {
+  size_t first;
+  size_t count;
+};
+
+struct WindowResult {
+  Cuts cuts;
+  // One per block, if wanted.
+  std::vector<kernels::ErrorSums> errors;
+};
+
 // T is the arithmetic's type. Made for one call.
 template <typename T>
 class QuantizePass {
@@ -38,17 +51,24 @@ class QuantizePass {
   QuantizePass(const QuantizePlan& plan, const Pieces& reals,
                const QuantizeOutputs& outputs, const Execution& execution);
 
+  // The same for a window alone: `reals` need only hold the window's (their
+  // offsets are those of the tensor), and `outputs` are the window's own.
+  QuantizePass(const QuantizePlan& plan, const Window& window,
+               const Pieces& reals, const QuantizeOutputs& outputs,
+               const Execution& execution);
+
   // As Quantize and FakeQuantize say.
   absl::StatusOr<QuantizeResult> Run();
 
+  // Quantizes the window with the pairs of its slots. Errors as for Run.
+  absl::StatusOr<WindowResult> RunWindow(const SlotPairs<T>& pairs);
+
  private:
   // Pairs of the slices that a block touches.
-  struct BlockPairs {
-    kernels::Pairs<T> pairs;
-    size_t base;  // the first one's slot
-  };
+  using BlockPairs = SlotPairs<T>;
 
   absl::Status FindParameters();
+  absl::Status RunBlocks();
   void RunBlock(size_t block);
   // Chooses the parameters of the slices that [first, end) touches, reading
   // them whole: at both ends a little more than the block.
@@ -75,12 +95,14 @@ class QuantizePass {
   const Execution& execution_;
   const SliceLayout layout_;
   const kernels::RangeRule<T> rule_;
-  const size_t count_;
+  const Window window_;
   // Whether parameters are chosen block by block: one read from memory.
   const bool fused_;
   const size_t strip_max_;
 
-  std::optional<PairTable<T>> table_;       // unless fused, or codes are floats
+  std::optional<PairTable<T>> table_;  // unless fused, or codes are floats
+  // What table_ holds, or the pairs given for a window.
+  std::optional<SlotPairs<T>> known_;
   ChosenPairs<T> chosen_;                   // dynamic only
   std::vector<kernels::ErrorSums> errors_;  // one per block, if wanted
 

@@ -167,6 +167,30 @@ void SliceLayout::AppendRuns(size_t first, size_t count, size_t base,
   }
 }
 
+size_t SliceLayout::PairsBefore(size_t end) const {
+  if (end == 0) return 0;
+  switch (kind_) {
+    case Kind::kTensor:
+    case Kind::kRows:
+      return SliceAt(end - 1).slot + 1;
+    case Kind::kPeriodic:
+      return std::min(slot_count_, (end - 1) / run_length_ + 1);
+    case Kind::kTiled:
+      return std::min(axis_length_, (end - 1) / repeat_ + 1);
+    case Kind::kColumns: {
+      const size_t row = (end - 1) / inner_;
+      const size_t index = row % axis_length_;
+      const size_t groups =
+          row / axis_length_ * runs_per_row_ + index / group_size_;
+      // A group's first row may have been reached in part only.
+      const size_t reached =
+          index % group_size_ == 0 ? (end - 1) % inner_ + 1 : inner_;
+      return groups * inner_ + reached;
+    }
+  }
+  return slot_count_;
+}
+
 SliceLayout::Slice SliceLayout::SliceAt(size_t element) const {
   if (kind_ == Kind::kTensor) return {0, 0, run_length_};
   const size_t row = element / row_length_;

@@ -40,6 +40,9 @@ class SliceLayout {
   bool contiguous() const {
     return kind_ == Kind::kTensor || kind_ == Kind::kRows;
   }
+  // How many pairs, from the first one on, the elements before `end` need.
+  size_t PairsBefore(size_t end) const;
+
   // The largest number of elements of a contiguous slice.
   size_t slice_elements_max() const { return run_length_; }
 

@@ -31,6 +31,13 @@ absl::StatusOr<int64_t> ElementCount(absl::Span<const int64_t> shape);
 class Pieces {
  public:
   Pieces() = default;
+  // Pieces to come whose first byte is byte `offset` of a whole of which only a
+  // part is in memory. All offsets below are those of the whole.
+  static Pieces From(size_t offset) {
+    Pieces pieces;
+    pieces.size_ = offset;
+    return pieces;
+  }
   // One piece, wherever that is all there is.
   explicit Pieces(absl::Span<const std::byte> bytes) { Append(bytes); }
 
