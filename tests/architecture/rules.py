@@ -4,6 +4,7 @@ docs/design.md has the table of layers, CONTRIBUTING.md the reasons. A fault is
 one line: `path:line: what it is; what it must be`.
 """
 
+import os
 import re
 from pathlib import Path
 
@@ -50,13 +51,20 @@ NO_PROMISES = re.compile(r"\b(TODO|FIXME|XXX)\b")
 BLANKET_NOLINT = re.compile(r"NOLINT(BEGIN|END|NEXTLINE)?\b(?!\()")
 
 
+def paths(root):
+    """Every file and folder but the omitted ones, as paths relative to root."""
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(set(folders) - OMITTED)
+        for name in folders + sorted(names):
+            yield (Path(folder) / name).relative_to(root)
+
+
 def files(root):
     """Every source file, as (path relative to root with slashes, text)."""
-    for path in sorted(Path(root).rglob("*")):
-        relative = path.relative_to(root)
-        if OMITTED.isdisjoint(relative.parts) and path.is_file():
-            if path.suffix in SOURCES or path.name == "CMakeLists.txt":
-                yield relative.as_posix(), path.read_text(encoding="utf-8")
+    for path in paths(root):
+        if path.suffix in SOURCES or path.name == "CMakeLists.txt":
+            if (root / path).is_file():
+                yield path.as_posix(), (root / path).read_text(encoding="utf-8")
 
 
 def cpp_files(root, folder=""):
@@ -114,12 +122,10 @@ def proto_imports(root):
 
 
 def vague_names(root):
-    for path in sorted(Path(root).rglob("*")):
-        relative = path.relative_to(root)
-        if OMITTED.isdisjoint(relative.parts):
-            words = re.split(r"[^a-z]+", path.name.lower())
-            for word in VAGUE.intersection(words):
-                yield f"{relative.as_posix()}:1: named {word}; must say what it decides"
+    for path in paths(root):
+        words = re.split(r"[^a-z]+", path.name.lower())
+        for word in VAGUE.intersection(words):
+            yield f"{path.as_posix()}:1: named {word}; must say what it decides"
 
 
 def exact_kernels(root):
