@@ -15,6 +15,9 @@ HWY_BEFORE_NAMESPACE();
 namespace halfstep::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+// Runs of up to so many vectors are short.
+constexpr size_t kShortRunVectors = 8;
+
 // The range of one run whose elements share a pair.
 template <typename T>
 HWY_INLINE void RangeOfRun(const T* reals, size_t count, T* low, T* high) {
@@ -57,6 +60,44 @@ HWY_INLINE void RangeOfRun(const T* reals, size_t count, T* low, T* high) {
   if (run_high > *high) *high = run_high;
 }
 
+// The ranges of `times` short runs of equal length, a few vectors each: what
+// counts here is the reduction, made once for both ends.
+template <typename T>
+HWY_INLINE void RangesOfShortRuns(const T* reals, size_t count, size_t times,
+                                  T* low, T* high) {
+  const hn::ScalableTag<T> d;
+  using V = hn::Vec<decltype(d)>;
+  const size_t lanes = hn::Lanes(d);
+  const V largest = hn::Set(d, hwy::HighestValue<T>());
+  const V infinity = hn::Inf(d);
+  for (size_t time = 0; time < times; ++time) {
+    V vlow = infinity;
+    V vlow_of_negated = infinity;
+    for (size_t i = 0; i < count; i += lanes, reals += lanes) {
+      const V x = LoadLanes(d, reals);
+      const auto finite = hn::Le(hn::Abs(x), largest);  // false for NaN
+      vlow = hn::Min(vlow, hn::IfThenElse(finite, x, infinity));
+      vlow_of_negated = hn::Min(vlow_of_negated,
+                                hn::IfThenElse(finite, hn::Neg(x), infinity));
+    }
+    T run_low;
+    T run_high;
+#if HWY_TARGET == HWY_SCALAR
+    run_low = hn::GetLane(vlow);
+    run_high = -hn::GetLane(vlow_of_negated);
+#else
+    // The halves of both ends in one vector: lows below, negated highs above.
+    const hn::Half<decltype(d)> dh;
+    const V both = hn::Min(hn::ConcatLowerLower(d, vlow_of_negated, vlow),
+                           hn::ConcatUpperUpper(d, vlow_of_negated, vlow));
+    run_low = hn::GetLane(hn::MinOfLanes(dh, hn::LowerHalf(dh, both)));
+    run_high = -hn::GetLane(hn::MinOfLanes(dh, hn::UpperHalf(dh, both)));
+#endif
+    if (run_low < low[time]) low[time] = run_low;
+    if (run_high > high[time]) high[time] = run_high;
+  }
+}
+
 // The ranges of a run where each element has its own pair.
 template <typename T>
 HWY_INLINE void RangeOfRow(const T* reals, size_t count, T* low, T* high) {
@@ -93,6 +134,13 @@ HWY_INLINE void RangesOfRuns(const T* reals, Runs runs, T* low, T* high) {
     if (run.step != 0) {
       RangeOfRow(reals, run.count, low + run.pair, high + run.pair);
       reals += run.count;
+      continue;
+    }
+    const size_t lanes = hn::Lanes(hn::ScalableTag<T>());
+    if (run.count % lanes == 0 && run.count <= kShortRunVectors * lanes) {
+      RangesOfShortRuns(reals, run.count, run.times, low + run.pair,
+                        high + run.pair);
+      reals += run.elements();
       continue;
     }
     for (size_t pair = run.pair; pair < run.pair + run.times; ++pair) {
