@@ -14,8 +14,8 @@ import struct
 import numpy as np
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-# One row: 600,000 of each made kind and at least 300,000 real ones, or, where
-# fewer real ones are at hand, more random ones.
+# A row of the table takes so many of each made kind and all real ones; where only
+# few real ones are at hand, more random ones.
 MADE = 600_000
 ROW_MIN = 2_100_000
 
@@ -89,7 +89,7 @@ def matrices(rng, columns, low, high, with_ties=True):
     total = sum(matrix.size for _, matrix in made)
     for name, matrix in real_tensors():
         flat = matrix.reshape(-1)
-        usable = flat[: min(flat.size, MADE) // columns * columns]
+        usable = flat[: flat.size // columns * columns]
         if usable.size:
             made.append((f"real {name}", usable.reshape(-1, columns)))
             total += usable.size
