@@ -14,10 +14,11 @@ namespace halfstep::cli {
 
 enum class ExitCode : int {
   kDone = 0,
-  kRefused = 1,      // the server refused or failed the call
-  kUsage = 2,        // the command line is wrong
-  kFile = 3,         // a file cannot be read or written
-  kUnreachable = 4,  // no server answered in time
+  kRefused = 1,        // the server refused or failed the call
+  kUsage = 2,          // the command line is wrong
+  kFile = 3,           // a file cannot be read or written
+  kUnreachable = 4,    // no server answered in time
+  kInterrupted = 130,  // by SIGINT or SIGTERM, as a shell says it
 };
 
 struct GlobalOptions {
@@ -60,6 +61,7 @@ void AddFakeQuantize(Commands& commands);
 void AddError(Commands& commands);
 void AddInfo(Commands& commands);
 void AddHealth(Commands& commands);
+void AddLoad(Commands& commands);
 
 }  // namespace halfstep::cli
 

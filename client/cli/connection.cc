@@ -52,6 +52,10 @@ Connection::Connection(Connection&&) noexcept = default;
 
 Connection::~Connection() = default;
 
+std::shared_ptr<grpc::Channel> Connection::InProcessChannel() {
+  return server_ == nullptr ? nullptr : server_->InProcessChannel();
+}
+
 ExitCode WithClient(const GlobalOptions& globals,
                     const std::function<ExitCode(Client&)>& command) {
   absl::StatusOr<Connection> connection = Connection::Open(globals);

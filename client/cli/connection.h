@@ -9,6 +9,10 @@
 #include "client/cli/command.h"
 #include "client/client.h"
 
+namespace grpc {
+class Channel;
+}  // namespace grpc
+
 namespace halfstep {
 class Server;
 }  // namespace halfstep
@@ -26,6 +30,10 @@ class Connection {
   ~Connection();
 
   Client& client() { return *client_; }
+
+  // A further channel to the server inside the process; null if it is another
+  // process.
+  std::shared_ptr<grpc::Channel> InProcessChannel();
 
  private:
   Connection(std::unique_ptr<Server> server, std::unique_ptr<Client> client);

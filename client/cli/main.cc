@@ -20,6 +20,7 @@ Exit codes:
   2  the command line is wrong
   3  a file cannot be read or written
   4  no server answered in time
+  130  interrupted (load)
 
 Example:
   halfstep quantize --values 199.93,-9.18,0,7.15 --bits 4 --error)";
@@ -51,6 +52,7 @@ ExitCode Run(int argc, char** argv) {
   AddError(commands);
   AddInfo(commands);
   AddHealth(commands);
+  AddLoad(commands);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& help) {
