@@ -45,7 +45,10 @@ CLI::App* Commands::Add(const std::string& name, const std::string& description,
                         std::function<ExitCode(const GlobalOptions&)> run) {
   CLI::App* command = app_.add_subcommand(name, description);
   command->fallthrough();
-  command->footer(absl::StrCat("Example:\n", example));
+  command->footer(absl::StrCat(
+      "Options of every command: --server ADDRESS, --timeout SECONDS, --json\n"
+      "(see halfstep --help)\n\nExample:\n",
+      example));
   command->callback(
       [this, run = std::move(run)] { exit_code_ = run(globals_); });
   return command;

@@ -175,10 +175,14 @@ void AddDemo(Commands& commands) {
       [options](const GlobalOptions& globals) {
         return Run(*options, globals);
       });
-  command->add_option("--tensor", options->tensor,
-                      "Take this .npy file instead of the notebook's tensor");
-  command->add_option("--symmetric-tensor", options->symmetric_tensor,
-                      "And this one instead of its symmetric tensor");
+  command
+      ->add_option("--tensor", options->tensor,
+                   "Take this .npy file instead of the notebook's tensor")
+      ->option_text("FILE");
+  command
+      ->add_option("--symmetric-tensor", options->symmetric_tensor,
+                   "And this one instead of its symmetric tensor")
+      ->option_text("FILE");
 }
 
 }  // namespace halfstep::cli

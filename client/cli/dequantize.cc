@@ -55,13 +55,17 @@ void AddDequantize(Commands& commands) {
   command
       ->add_option("CODES", options->input,
                    "What quantize -o was given: reads CODES.npy and CODES.json")
-      ->required();
+      ->required()
+      ->option_text("CODES");
   command
       ->add_option("--dtype", options->dtype,
                    "The type of the reals [the one they had]")
-      ->check(CLI::IsMember(ShortNames<v1::DataType>()));
-  command->add_option("-o,--output", options->output,
-                      "Write the reals to this .npy file");
+      ->check(CLI::IsMember(ShortNames<v1::DataType>()))
+      ->option_text(Choice<v1::DataType>());
+  command
+      ->add_option("-o,--output", options->output,
+                   "Write the reals to this .npy file")
+      ->option_text("FILE");
 }
 
 }  // namespace halfstep::cli

@@ -9,6 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
 namespace halfstep::cli {
 
 // For an enum whose value 0 is PREFIX_UNSPECIFIED.
@@ -23,6 +26,12 @@ int NumberOf(const google::protobuf::EnumDescriptor& type,
 template <typename Enum>
 std::vector<std::string> ShortNames() {
   return ShortNames(*google::protobuf::GetEnumDescriptor<Enum>());
+}
+
+// The same for a help text: "{asymmetric,symmetric}".
+template <typename Enum>
+std::string Choice() {
+  return absl::StrCat("{", absl::StrJoin(ShortNames<Enum>(), ","), "}");
 }
 
 template <typename Enum>

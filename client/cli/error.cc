@@ -66,12 +66,14 @@ void AddError(Commands& commands) {
         return Run(*options, globals);
       });
   command->add_option("ORIGINAL", options->original, "A .npy file of reals")
-      ->required();
+      ->required()
+      ->option_text("ORIGINAL");
   command
       ->add_option("AGAINST", options->against,
                    "A .npy file of reals, or without that ending what quantize "
                    "-o was given")
-      ->required();
+      ->required()
+      ->option_text("AGAINST");
 }
 
 }  // namespace halfstep::cli

@@ -118,11 +118,15 @@ void AddFakeQuantize(Commands& commands) {
   AddSpecOptions(*command, options->spec);
   command->add_flag("--error", options->measure_error,
                     "Also measure what was lost");
-  command->add_option("-o,--output", options->output,
-                      "Write the reals to this .npy file");
-  command->add_option("--mask", options->mask_output,
-                      "Write to this .npy file where a gradient passes: 1 or 0 "
-                      "per element");
+  command
+      ->add_option("-o,--output", options->output,
+                   "Write the reals to this .npy file")
+      ->option_text("FILE");
+  command
+      ->add_option("--mask", options->mask_output,
+                   "Write to this .npy file where a gradient passes: 1 or 0 "
+                   "per element")
+      ->option_text("FILE");
 }
 
 }  // namespace halfstep::cli

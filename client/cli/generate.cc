@@ -77,25 +77,29 @@ void AddGenerate(Commands& commands) {
       [options](const GlobalOptions& globals) {
         return Run(*options, globals);
       });
-  command->add_option("--low", options->low, "The smallest real")
-      ->capture_default_str();
-  command->add_option("--high", options->high, "All reals are below")
-      ->capture_default_str();
-  command->add_option("--size", options->size, "How many")
+  command->add_option("--low", options->low, "The smallest real [-20]")
+      ->option_text("REAL");
+  command->add_option("--high", options->high, "All reals are below [200]")
+      ->option_text("REAL");
+  command->add_option("--size", options->size, "How many [15]")
       ->check(CLI::Range(size_t{0}, size_t{1} << 27))
-      ->capture_default_str();
-  command->add_option("--seed", options->seed, "For np.random.seed")
-      ->capture_default_str();
+      ->option_text("COUNT");
+  command->add_option("--seed", options->seed, "For np.random.seed [0]")
+      ->option_text("SEED");
   command
       ->add_option("--edit", options->edits,
-                   "INDEX=WHAT, in order: WHAT is a number, max or min, or one "
+                   "Set an element, one edit after the other: WHAT is a "
+                   "number, max or min, or one "
                    "of these with +NUMBER or -NUMBER")
-      ->allow_extra_args(false);
+      ->allow_extra_args(false)
+      ->option_text("INDEX=WHAT");
+  command->add_option("--round", options->round, "Round as np.round does it")
+      ->check(CLI::Range(0, 22))
+      ->option_text("DECIMALS");
   command
-      ->add_option("--round", options->round, "Decimals, as np.round does it")
-      ->check(CLI::Range(0, 22));
-  command->add_option("-o,--output", options->output,
-                      "Write the reals to this .npy file as float64");
+      ->add_option("-o,--output", options->output,
+                   "Write the reals to this .npy file as float64")
+      ->option_text("FILE");
 }
 
 }  // namespace halfstep::cli

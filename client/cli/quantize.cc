@@ -1,4 +1,5 @@
 // halfstep quantize: reals to codes.
+#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -63,7 +64,13 @@ ExitCode Run(const Options& options, const GlobalOptions& globals) {
   absl::StatusOr<v1::Tensor> tensor = Load(options.input);
   if (!tensor.ok()) return Fail(ExitCode::kFile, tensor.status());
   const std::string base = BaseOf(options.output);
-  if (!base.empty()) {
+  if (!options.output.empty()) {
+    const std::string name = std::filesystem::path(base).filename();
+    if (name.empty() || name == "." || name == "..") {
+      return Fail(ExitCode::kUsage,
+                  absl::InvalidArgumentError(absl::StrCat(
+                      "--output: ", options.output, "; must name files")));
+    }
     const absl::Status output =
         CheckOutput(options.input.file, absl::StrCat(base, ".npy"));
     if (!output.ok()) return Fail(ExitCode::kUsage, output);
@@ -105,9 +112,11 @@ void AddQuantize(Commands& commands) {
   AddSpecOptions(*command, options->spec);
   command->add_flag("--error", options->measure_error,
                     "Also measure what was lost");
-  command->add_option("-o,--output", options->output,
-                      "Write the codes to OUTPUT.npy and what gives them their "
-                      "meaning to OUTPUT.json");
+  command
+      ->add_option("-o,--output", options->output,
+                   "Write the codes to OUTPUT.npy and what gives them their "
+                   "meaning to OUTPUT.json")
+      ->option_text("OUTPUT");
 }
 
 }  // namespace halfstep::cli

@@ -12,6 +12,7 @@ void AddEnum(CLI::App& command, const std::string& flag, std::string& value,
              const std::string& description) {
   command.add_option(flag, value, description)
       ->check(CLI::IsMember(ShortNames<Enum>()))
+      ->option_text(Choice<Enum>())
       ->group(kGroup);
 }
 
@@ -19,6 +20,7 @@ void AddEnum(CLI::App& command, const std::string& flag, std::string& value,
 
 void AddSpecOptions(CLI::App& command, SpecOptions& options) {
   command.add_option("--bits", options.bits, "Bits of a code, 1 to 32 [8]")
+      ->option_text("BITS")
       ->group(kGroup);
   AddEnum<v1::Scheme>(
       command, "--scheme", options.scheme,
@@ -31,10 +33,12 @@ void AddSpecOptions(CLI::App& command, SpecOptions& options) {
       .add_option("--axis", options.axis,
                   "One scale per index along this axis, or with --group-size "
                   "the axis of the groups; negative counts from the last")
+      ->option_text("AXIS")
       ->group(kGroup);
   command
       .add_option("--group-size", options.group_size,
                   "One scale per this many elements along --axis [the last]")
+      ->option_text("SIZE")
       ->group(kGroup);
   AddEnum<v1::Packing>(command, "--packing", options.packing,
                        "Whole bytes per code, or bits packed densely [none]");
@@ -43,18 +47,23 @@ void AddSpecOptions(CLI::App& command, SpecOptions& options) {
   command
       .add_option("--clamp-min", options.clamp_min,
                   "Reals below become this, before anything else")
+      ->option_text("REAL")
       ->group(kGroup);
   command
       .add_option("--clamp-max", options.clamp_max, "Reals above become this")
+      ->option_text("REAL")
       ->group(kGroup);
   command
       .add_flag("--narrow-range", options.narrow_range,
                 "Leave the lowest signed code out")
+      ->option_text(" ")
       ->group(kGroup);
   CLI::Option* parameters =
       command
-          .add_option("--parameters", options.parameters_file,
-                      "Quantize with the scales and zero points in this .json")
+          .add_option(
+              "--parameters", options.parameters_file,
+              "Instead of all these, the scales and zero points in this .json")
+          ->option_text("FILE")
           ->group(kGroup);
   for (CLI::Option* option : command.get_options()) {
     if (option != parameters && option->get_group() == kGroup) {

@@ -10,29 +10,36 @@
 namespace halfstep::cli {
 
 void AddTensorInput(CLI::App& command, TensorInput& input) {
-  CLI::Option_group* source = command.add_option_group("Tensor");
-  CLI::Option* file = source->add_option(
-      "FILE", input.file, "A .npy file of float16, float32 or float64");
+  CLI::Option* file =
+      command
+          .add_option("FILE", input.file,
+                      "A .npy file of float16, float32 or float64")
+          ->option_text("FILE");
   CLI::Option* values =
-      source
-          ->add_option("--values", input.values,
-                       "The reals themselves, such as 1,-2.5,3e4")
+      command
+          .add_option("--values", input.values,
+                      "Instead of FILE, the reals themselves: 1,-2.5,3e4")
           ->delimiter(',')
           ->allow_extra_args(false)
-          ->excludes(file);
-  source->require_option(1, 0);
+          ->excludes(file)
+          ->option_text("REAL,...");
   command
       .add_option("--dtype", input.dtype,
-                  "The type of --values, to which they are rounded")
+                  "Type to which --values are rounded [float64]")
       ->check(CLI::IsMember(ShortNames<v1::DataType>()))
       ->needs(values)
-      ->capture_default_str();
+      ->option_text(Choice<v1::DataType>());
   command
-      .add_option("--shape", input.shape,
-                  "The shape of --values, such as 2,3 [one row]")
+      .add_option("--shape", input.shape, "Shape of --values: 2,3 [one row]")
       ->delimiter(',')
       ->allow_extra_args(false)
-      ->needs(values);
+      ->needs(values)
+      ->option_text("SIZE,...");
+  command.parse_complete_callback([file, values] {
+    if (file->empty() && values->empty()) {
+      throw CLI::RequiredError("FILE or --values");
+    }
+  });
 }
 
 absl::StatusOr<v1::Tensor> Load(const TensorInput& input) {
