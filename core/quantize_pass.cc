@@ -77,7 +77,7 @@ absl::StatusOr<QuantizeResult> QuantizePass<T>::Run() {
 
   const absl::MutexLock lock(&mutex_);
   QuantizeResult result;
-  result.parameters = TakeParameters();
+  result.parameters = std::move(parameters_);
   result.cuts = {.saturated_count = cuts_.saturated,
                  .non_finite_count = cuts_.non_finite,
                  .clamped_count = cuts_.clamped};
@@ -124,31 +124,30 @@ absl::StatusOr<WindowResult> QuantizePass<T>::RunWindow(
 
 template <typename T>
 absl::Status QuantizePass<T>::FindParameters() {
-  if (HasFloatCodes(plan_.spec())) return absl::OkStatus();
   if (plan_.given().has_value()) {
-    table_ = TableOf<T>(*plan_.given(), layout_);
-    known_ = SlotPairs<T>{table_->pairs(), 0};
+    parameters_ = *plan_.given();
+    if (!HasFloatCodes(plan_.spec())) {
+      table_ = TableOf<T>(parameters_, layout_);
+      known_ = SlotPairs<T>{table_->pairs(), 0};
+    }
     return absl::OkStatus();
   }
+  parameters_.spec = plan_.spec();
+  if (HasFloatCodes(plan_.spec())) return absl::OkStatus();
   if (fused_) {
-    chosen_.Reset(plan_.pair_count(), rule_.symmetric);
+    parameters_.scale.resize(plan_.pair_count());
+    if (!rule_.symmetric) parameters_.zero_point.resize(plan_.pair_count());
     return absl::OkStatus();
   }
   absl::StatusOr<ChosenPairs<T>> chosen =
       ChooseFromReals<T>(plan_, layout_, reals_, execution_);
   if (!chosen.ok()) return chosen.status();
-  chosen_ = *std::move(chosen);
-  table_.emplace(chosen_.scale, chosen_.zero_point, layout_);
+  parameters_.scale.assign(chosen->scale.begin(), chosen->scale.end());
+  parameters_.zero_point = chosen->zero_point;
+  table_.emplace(std::move(chosen->scale), std::move(chosen->zero_point),
+                 layout_);
   known_ = SlotPairs<T>{table_->pairs(), 0};
   return absl::OkStatus();
-}
-
-template <typename T>
-Parameters QuantizePass<T>::TakeParameters() {
-  if (plan_.given().has_value()) return *plan_.given();
-  return {.spec = plan_.spec(),
-          .scale = {chosen_.scale.begin(), chosen_.scale.end()},
-          .zero_point = std::move(chosen_.zero_point)};
 }
 
 template <typename T>
@@ -170,10 +169,11 @@ typename QuantizePass<T>::BlockPairs QuantizePass<T>::ChooseForBlock(
   // A slice belongs to the block in which it begins.
   const size_t skipped = front.begin < first ? 1 : 0;
   std::copy(chosen.scale.begin() + static_cast<ptrdiff_t>(skipped),
-            chosen.scale.end(), chosen_.scale.data() + front.slot + skipped);
+            chosen.scale.end(),
+            parameters_.scale.data() + front.slot + skipped);
   if (zero_point != nullptr) {
     std::copy(zero_point + skipped, zero_point + slices,
-              chosen_.zero_point.data() + front.slot + skipped);
+              parameters_.zero_point.data() + front.slot + skipped);
   }
   return {{chosen.scale.data(), zero_point, AnyFar(chosen.zero_point)},
           front.slot};

@@ -87,7 +87,6 @@ class QuantizePass {
   bool reconstructs() const {
     return !outputs_.reconstructed.empty() || outputs_.measure_error;
   }
-  Parameters TakeParameters();
 
   const QuantizePlan& plan_;
   const Pieces& reals_;
@@ -103,7 +102,7 @@ class QuantizePass {
   std::optional<PairTable<T>> table_;  // unless fused, or codes are floats
   // What table_ holds, or the pairs given for a window.
   std::optional<SlotPairs<T>> known_;
-  ChosenPairs<T> chosen_;                   // dynamic only
+  Parameters parameters_;                   // the result's
   std::vector<kernels::ErrorSums> errors_;  // one per block, if wanted
 
   absl::Mutex mutex_;

@@ -5,6 +5,7 @@
 // Rates are bytes of reals a second. A ratio is only taken within one run:
 // tests/bench/run interleaves repetitions at random and quotes medians.
 #include <benchmark/benchmark.h>
+#include <malloc.h>
 #include <xnnpack.h>
 
 #include <cstdint>
@@ -280,6 +281,9 @@ void RegisterAll() {
 }  // namespace halfstep
 
 int main(int argc, char** argv) {
+  // As the server has it: memory for parameters stays mapped between calls.
+  mallopt(M_MMAP_THRESHOLD, 1 << 25);
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
   halfstep::RegisterAll();
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
