@@ -27,13 +27,14 @@ Example:
 
 void AddGlobalOptions(CLI::App& app, GlobalOptions& globals) {
   app.add_option("--server", globals.server,
-                 "Address of a server, HOST:PORT or unix:PATH")
-      ->envname("HALFSTEP_SERVER");
+                 "A server, HOST:PORT or unix:PATH [$HALFSTEP_SERVER]")
+      ->envname("HALFSTEP_SERVER")
+      ->option_text("ADDRESS");
   app.add_option("--timeout", globals.timeout_seconds,
-                 "Seconds that a call may take")
+                 "How long a call may take [$HALFSTEP_TIMEOUT, else 60]")
       ->check(CLI::PositiveNumber)
       ->envname("HALFSTEP_TIMEOUT")
-      ->capture_default_str();
+      ->option_text("SECONDS");
   app.add_flag("--json", globals.json, "Print JSON");
 }
 
