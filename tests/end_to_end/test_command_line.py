@@ -4,32 +4,18 @@ What it prints and writes is compared with NumPy's own arithmetic in this file,
 or, for the notebook's sections, with the text that the project promises.
 """
 import json
-import os
 import pathlib
-import pickle
 import re
 import signal
-import subprocess
 
 import numpy as np
 import pytest
 
-from server_process import ROOT, binary
+from command_line import (
+    MATRIX, PARAMS, PARAMS_SYMMETRIC, UNREACHABLE, files, folder, output, refusal, reply,
+)
 
-DONE, REFUSED, USAGE, FILE, UNREACHABLE = range(5)
-MATRIX = ROOT / "tests" / "data" / "glove_1000x100.npy"
-
-# docs/numerics.md, section 10: the notebook's inputs.
-PARAMS = np.array([
-    199.9341, -9.1758, 0, 7.1529, 123.2222, 101.2439, 182.7486, 88.2835, 58.6505,
-    -8.1758, -4.9222, 159.3742, 110.0036, 159.674, 198.9341,
-])
-PARAMS_SYMMETRIC = np.array([
-    -16.88845729, -14.73619101, -9.84795077, -2.16624371, -13.58845586, -13.89295657,
-    -5.13396663, -7.43403557, -2.02378329, -4.6139564, 13.66297264, 12.94906411,
-    4.74121694, 5.52796603, 5.09095534, 8.92738701, 7.37523507, 2.56579524,
-    16.80063994, 13.47113548,
-])
+pytestmark = pytest.mark.usefixtures(folder.__name__)
 
 # What the demonstration must print, character by character.
 DEMO = """\
@@ -76,49 +62,6 @@ Dequantize Symmetric:
 
    Symmetric error: 0.00159
 """
-
-
-@pytest.fixture(autouse=True)
-def in_a_folder_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("HALFSTEP_SERVER", raising=False)
-    monkeypatch.delenv("HALFSTEP_TIMEOUT", raising=False)
-
-
-def halfstep(*arguments, env=None):
-    """Runs the program to its end."""
-    return subprocess.run(
-        [binary("halfstep"), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, **(env or {})},
-    )
-
-
-def output(*arguments, env=None):
-    """What the program prints when all is well."""
-    done = halfstep(*arguments, env=env)
-    assert done.returncode == DONE, done.stderr
-    assert done.stderr == ""
-    return done.stdout
-
-
-def reply(*arguments):
-    return json.loads(output(*arguments, "--json"))
-
-
-def refusal(*arguments, code, env=None):
-    """The one line that the program prints when something is wrong."""
-    done = halfstep(*arguments, env=env)
-    assert done.returncode == code, (done.returncode, done.stderr)
-    assert done.stdout == ""
-    assert re.fullmatch(r"halfstep: [^\n]+\n", done.stderr), done.stderr
-    return done.stderr
-
-
-def files():
-    return sorted(path.name for path in pathlib.Path(".").iterdir())
 
 
 # --- The notebook --------------------------------------------------------
@@ -226,27 +169,6 @@ def test_generate_edits_see_those_before():
     output("generate", "--low", 0, "--high", 1, "--size", 3000, "--seed", 3, "--edit", "1=5",
            "--edit", "2999=max+0.25", "--edit", "0=-1e-3", "--edit", "2=min", "-o", "p.npy")
     assert np.load("p.npy").tobytes() == params.tobytes()
-
-
-@pytest.mark.parametrize("arguments, named", [
-    (["--edit", "15=0"], "below 15"),
-    (["--edit", "0"], "INDEX=WHAT"),
-    (["--edit", "x=0"], "INDEX=WHAT"),
-    (["--edit", "-1=0"], "INDEX=WHAT"),
-    (["--edit", "0=max1"], "--edit: 0=max1"),
-    (["--edit", "0=nan"], "finite"),
-    (["--edit", "0=mean"], "--edit: 0=mean"),
-    (["--seed", "-1"], "--seed"),
-    (["--seed", str(2**32)], "--seed"),
-    (["--size", "-1"], "--size"),
-    (["--size", str(10**12)], "--size"),
-    (["--round", "23"], "--round"),
-    (["--low", "-1e308", "--high", "1e308"], "--high"),
-    (["--low", "nan"], "--low"),
-])
-def test_generate_refuses(arguments, named):
-    assert named in refusal("generate", "-o", "p.npy", *arguments, code=USAGE)
-    assert files() == []
 
 
 # --- Quantize and dequantize through files -------------------------------
@@ -421,163 +343,7 @@ def test_a_server_that_never_answers(start_server):
         running.process.send_signal(signal.SIGCONT)
 
 
-# --- What bad input gets -------------------------------------------------
-
-
-def broken_files():
-    good = pathlib.Path("good.npy")
-    np.save(good, np.arange(12, dtype=np.float32).reshape(3, 4))
-    saved = good.read_bytes()
-    good.unlink()
-    negative = saved.replace(b"(3, 4)", b"(3,-4)")
-    huge = saved.replace(b"(3, 4), }         ", b"(4294967296, 4294967296), }")
-    return {
-        "empty": b"",
-        "text": b"1,2,3\n",
-        "magic_only": saved[:6],
-        "cut_in_header": saved[:40],
-        "cut_in_elements": saved[:-1],
-        "trailing": saved + b"\0",
-        "negative_dimension": negative,
-        "overflowing_shape": huge[:128] + saved[128:],
-        "version_9": saved[:6] + b"\x09" + saved[7:],
-        "header_past_end": saved[:8] + b"\xff\xff" + saved[10:],
-        "archive": b"PK\x03\x04" + saved,
-        "pickle": pickle.dumps([1.0, 2.0]),
-    }
-
-
-BROKEN = ["empty", "text", "magic_only", "cut_in_header", "cut_in_elements", "trailing",
-          "negative_dimension", "overflowing_shape", "version_9", "header_past_end", "archive",
-          "pickle"]
-
-
-@pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_file_is_refused(name):
-    path = pathlib.Path("a.npy")
-    path.write_bytes(broken_files()[name])
-    assert "a.npy: " in refusal("quantize", "a.npy", "-o", "b", code=FILE)
-    assert files() == ["a.npy"]
-
-
-def test_every_broken_file_is_tried():
-    assert sorted(broken_files()) == sorted(BROKEN)
-
-
-class Trap:
-    """An object whose unpickling leaves a trace."""
-
-    def __reduce__(self):
-        return (os.mkdir, ("trapped",))
-
-
-def test_a_pickled_array_is_refused_and_not_loaded():
-    np.save("a.npy", np.array([Trap()], dtype=object), allow_pickle=True)
-    assert "pickle" in refusal("quantize", "a.npy", "-o", "b", code=FILE)
-    assert files() == ["a.npy"]
-
-
-@pytest.mark.parametrize("dtype", ["int64", "int8", "complex64", "bool", "U3", "V2"])
-def test_arrays_of_other_types_are_refused(dtype):
-    np.save("a.npy", np.zeros(3, dtype=dtype))
-    assert "must be" in refusal("quantize", "a.npy", "-o", "b", code=FILE)
-    assert files() == ["a.npy"]
-
-
-def test_a_missing_file():
-    line = refusal("quantize", "nothing.npy", "-o", "b", code=FILE)
-    assert "nothing.npy" in line and "No such file" in line
-    assert "b.json" in refusal("dequantize", "b", "-o", "c.npy", code=FILE)
-    assert "nothing.npy" in refusal("error", MATRIX, "nothing.npy", code=FILE)
-    assert "p.json" in refusal("quantize", MATRIX, "--parameters", "p.json", code=FILE)
-    assert "not a regular file" in refusal("quantize", ".", code=FILE)
-    assert files() == []
-
-
-@pytest.mark.parametrize("target", ["missing/b", "/proc/b", "a.npy/b"])
-def test_an_unwritable_output(target):
-    np.save("a.npy", PARAMS)
-    assert "cannot be written" in refusal("quantize", "a.npy", "-o", target, code=FILE)
-    assert "cannot be written" in refusal("generate", "-o", target + ".npy", code=FILE)
-    assert files() == ["a.npy"]
-
-
-def test_neither_file_is_left_if_one_cannot_be_written():
-    os.mkdir("b.json")
-    assert "b.json" in refusal("quantize", MATRIX, "-o", "b", code=FILE)
-    assert files() == ["b.json"]
-
-
-def test_a_device_is_not_replaced():
-    os.symlink("/dev/null", "null.npy")
-    assert "not a regular file" in refusal("generate", "-o", "null.npy", code=FILE)
-    assert os.path.exists("/dev/null") and not os.path.isfile("/dev/null")
-
-
-def test_the_input_is_not_overwritten():
-    np.save("a.npy", PARAMS)
-    assert "must be another file" in refusal("quantize", "a.npy", "-o", "a", code=USAGE)
-    assert np.array_equal(np.load("a.npy"), PARAMS)
-
-
-def test_a_full_standard_output_is_an_error():
-    with open("/dev/full", "w") as full:
-        done = subprocess.run([binary("halfstep"), "generate"], stdout=full,
-                              stderr=subprocess.PIPE, text=True, timeout=60)
-    assert done.returncode == FILE
-    assert "standard output" in done.stderr
-
-
-@pytest.mark.parametrize("arguments, field", [
-    (["--values", "1,2", "--bits", "33"], "spec.bits"),
-    (["--values", "1,2", "--bits", "1", "--scheme", "symmetric"], "spec."),
-    (["--values", "1,2", "--scheme", "symmetric", "--code-type", "uint"], "spec."),
-    (["--values", "1,2", "--axis", "7"], "spec.granularity.axis"),
-    (["--values", "1,2", "--clamp-min", "2", "--clamp-max", "1"], "spec.clamp"),
-    (["--values", "1,nan,inf"], "tensor"),
-    (["--values", "1,2,3", "--shape", "2,2"], "tensor"),
-    (["--values", "1,2", "--shape", "-1,-2"], "tensor.shape"),
-])
-def test_what_the_server_refuses(arguments, field):
-    line = refusal("quantize", *arguments, "-o", "b", code=REFUSED)
-    assert line.startswith(f"halfstep: {field}"), line
-    assert files() == []
-
-
-@pytest.mark.parametrize("arguments", [
-    [],
-    ["nothing"],
-    ["quantize"],
-    ["quantize", "a.npy", "--values", "1"],
-    ["quantize", "--values", "1,x"],
-    ["quantize", "--values", "1", "--bits", "many"],
-    ["quantize", "--values", "1", "--bits", "-1"],
-    ["quantize", "--values", "1", "--scheme", "both"],
-    ["quantize", "--values", "1", "--parameters", "p.json", "--bits", "4"],
-    ["quantize", "a.npy", "--dtype", "float32"],
-    ["quantize", "a.npy", "b.npy"],
-    ["quantize", "--values", "1", "-o", "."],
-    ["quantize", "--values", "1", "-o", "b/"],
-    ["quantize", "--values", "1", "-o", ".npy"],
-    ["dequantize"],
-    ["error", "a.npy"],
-    ["info", "--server", "localhost"],
-    ["info", "--server", "localhost:port"],
-    ["info", "--timeout", "0"],
-    ["info", "--timeout", "soon"],
-    ["--unknown", "info"],
-])
-def test_a_wrong_command_line(arguments):
-    refusal(*arguments, code=USAGE)
-
-
-def test_no_server():
-    np.save("a.npy", PARAMS)
-    for arguments in (["quantize", "a.npy", "-o", "b"], ["info"], ["health"]):
-        line = refusal(*arguments, "--server", "127.0.0.1:1", code=UNREACHABLE)
-        assert "127.0.0.1:1" in line
-    assert files() == ["a.npy"]
-
+# --- Help ----------------------------------------------------------------
 
 COMMANDS = ["demo", "generate", "quantize", "dequantize", "fake-quantize", "error", "info",
             "health"]
