@@ -39,8 +39,12 @@ def main():
                 if kind.startswith("random") and index % 2:
                     # What only float64 holds; the range may leave zero out.
                     x = x + rng.normal(0, 1e-9, x.shape) + rng.choice([0, 1e4])
+                y = x
+                if kind == tensors.ANY_SCALE:
+                    x = tensors.moved_to_ties(x, asymmetric(x, bits)[1])
+                    y = tensors.moved_to_ties(y, symmetric(y, bits)[1])
                 compare_asymmetric(tally, halfstep, x, bits, what)
-                compare_symmetric(tally, halfstep, x, bits, what)
+                compare_symmetric(tally, halfstep, y, bits, what)
     tally.write()
 
 

@@ -29,6 +29,8 @@ def dynamic(tally, halfstep, rng):
     for kind, matrix in tensors.matrices(rng, 5_000, 0, 255):
         for index, x in enumerate(matrix):
             what = f"{kind}, row {index}"
+            if kind == tensors.ANY_SCALE:
+                x = tensors.moved_to_ties(x, tensors.width_with_zero(x) / np.float32(255))
             codes, scale, zero = runtime.run(None, {"x": x})
             ours, our_scale, our_zero = halfstep.quantize(x, how)
             tiny = np.full(1, scale < np.finfo(np.float32).tiny)
@@ -88,6 +90,8 @@ def static(tally, halfstep, rng, name):
                 packing="DENSE" if bits == 4 else "NONE",
             )
             given = parameters(how, scale, zero)
+            if kind == tensors.ANY_SCALE:
+                x = tensors.moved_to_ties(x, spread(scale, x, axis, group))
 
             codes = quantizer.run(None, {"x": x, "scale": scale, "zero_outside": zero})[0]
             ours, _, _ = halfstep.quantize(x, given)

@@ -30,6 +30,8 @@ def observed_per_tensor(tally, halfstep, rng):
             for kind, matrix in tensors.matrices(rng, 5_000, low, high):
                 for index, x in enumerate(matrix):
                     what = f"{kind}, row {index}"
+                    if kind == tensors.ANY_SCALE:
+                        x = tensors.moved_to_ties(x, observed_scale(x, symmetric))
                     observer = MinMaxObserver(dtype=dtype, qscheme=qscheme)
                     observer(torch.from_numpy(x))
                     scale, zero = observer.calculate_qparams()
@@ -41,6 +43,13 @@ def observed_per_tensor(tally, halfstep, rng):
                     if not symmetric:
                         tally.compare(row, our_zero, zero.numpy(), 0, what=what)
                     compare_codes(tally, row, ours, quantized, x, scale.numpy(), what)
+
+
+def observed_scale(x, symmetric, axes=None):
+    """The scale of each slice that an observer of 8 bits chooses."""
+    if symmetric:
+        return np.abs(x).max(axis=axes, keepdims=True) / np.float32(127.5)
+    return tensors.width_with_zero(x, axes) / np.float32(255)
 
 
 def compare_codes(tally, row, ours, quantized, x, scale, what):
@@ -64,6 +73,10 @@ def observed_per_channel(tally, halfstep, rng):
                 for axis in (0, 1):
                     x = np.ascontiguousarray(matrix if axis == 0 else matrix.T)
                     what = f"{kind}, axis {axis}"
+                    if kind == tensors.ANY_SCALE:
+                        x = tensors.moved_to_ties(
+                            x, observed_scale(x, symmetric, 1 - axis), 1 - axis
+                        )
                     observer = PerChannelMinMaxObserver(ch_axis=axis, dtype=dtype, qscheme=qscheme)
                     observer(torch.from_numpy(x))
                     scale, zero = observer.calculate_qparams()
@@ -96,6 +109,8 @@ def static_per_tensor(tally, halfstep, rng):
             for index, x in enumerate(matrix):
                 what = f"{kind}, row {index}"
                 scale, zero = chosen(rng, kind, x, low, high)
+                if kind == tensors.ANY_SCALE:
+                    x = tensors.moved_to_ties(x, scale)
                 given = parameters(how, scale, zero)
                 reals = torch.from_numpy(x)
                 quantized = torch.quantize_per_tensor(reals, float(scale), int(zero), dtype)

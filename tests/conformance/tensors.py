@@ -77,12 +77,35 @@ def tie_matrix(rng, rows, columns, low, high):
     return ((halves - shift) * step).astype(np.float32)
 
 
+ANY_SCALE = "ties of any scale"
+
+
+def moved_to_ties(x, scale, axes=None):
+    """`x` with its reals moved to halves of `scale`, each slice's extremes kept.
+
+    `axes`  the axes over which a slice runs; None: all of them.
+    """
+    lowest, highest = x.min(axis=axes, keepdims=True), x.max(axis=axes, keepdims=True)
+    halves = (np.floor(x / scale) + x.dtype.type(0.5)) * scale
+    extreme = (x == lowest) | (x == highest)
+    return np.where(extreme, x, np.clip(halves, lowest, highest)).astype(x.dtype)
+
+
+def width_with_zero(x, axes=None):
+    """max(hi, 0) - min(lo, 0) of each slice, in the type of x."""
+    zero = x.dtype.type(0)
+    highest = np.maximum(x.max(axis=axes, keepdims=True), zero)
+    return highest - np.minimum(x.min(axis=axes, keepdims=True), zero)
+
+
 def matrices(rng, columns, low, high, with_ties=True):
     """(kind, float32 matrix of `columns`) for one row of the table."""
     rows = MADE // columns
     made = [
         ("random", random_matrix(rng, rows, columns)),
         ("bfloat16", to_bfloat16(random_matrix(rng, rows, columns))),
+        # Whoever compares moves them, to halves of the scale that is then chosen.
+        (ANY_SCALE, random_matrix(rng, rows, columns)),
     ]
     if with_ties:
         made.append(("ties", tie_matrix(rng, rows, columns, low, high)))
