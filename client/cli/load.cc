@@ -10,12 +10,15 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "client/cli/command.h"
 #include "client/cli/connection.h"
 #include "client/cli/load_options.h"
 #include "client/cli/load_print.h"
 #include "client/cli/load_verify.h"
 #include "client/cli/report.h"
+#include "client/load/html_report.h"
 #include "client/load/limit.h"
 #include "client/load/results.h"
 #include "client/load/run_step.h"
@@ -125,6 +128,8 @@ class LoadCommand {
     json["target"] =
         globals_.server.empty() ? "inside this process" : globals_.server;
     json["server"] = ToJson(info_);
+    json["measured_at"] =
+        absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", begin_, absl::UTCTimeZone());
     json["channels"] = plan_.channels;
     json["client_cores"] = load::Cores();
     json["partial"] = stopped();
@@ -242,6 +247,7 @@ class LoadCommand {
   Interrupts& interrupts_;
   std::vector<std::shared_ptr<grpc::Channel>> channels_;
   bool several_ = false;
+  const absl::Time begin_ = absl::Now();
   v1::GetServerInfoResponse info_;
   load::Verifier verify_;
   LiveLine live_;
@@ -300,10 +306,14 @@ ExitCode Run(const LoadOptions& options, const GlobalOptions& globals) {
   }
   LoadCommand command(*plan, globals, *connection, interrupts);
   const absl::Status status = command.Run();
-  const nlohmann::ordered_json json = command.Json();
-  if (globals.json && (status.ok() || !command.rows().empty())) PrintJson(json);
-  absl::Status written = Write(load::ToCsv(command.rows()), outputs.csv);
-  if (!written.ok()) return Fail(ExitCode::kFile, written);
+  // What was measured before an error is kept.
+  if (!command.rows().empty()) {
+    const nlohmann::ordered_json json = command.Json();
+    if (globals.json) PrintJson(json);
+    absl::Status written = Write(load::ToCsv(command.rows()), outputs.csv);
+    if (written.ok()) written = Write(load::ToHtml(json), outputs.html);
+    if (!written.ok()) return Fail(ExitCode::kFile, written);
+  }
   std::cout.flush();
   if (absl::IsInvalidArgument(status)) return Fail(ExitCode::kUsage, status);
   return status.ok() ? Verdict(command.rows()) : FailCall(status);
