@@ -1,5 +1,6 @@
 #include "server/server.h"
 
+#include <grpc/grpc.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
@@ -90,14 +91,15 @@ class Server::Impl {
     const absl::Time deadline = absl::Now() + grace;
     SetServing(false);
     // New calls get UNAVAILABLE from now on, and those in flight go on. gRPC is
-    // told last: it would wait for streams of health checks that never end, and
-    // what reaches it from then on is cut off or even CANCELLED, so that
-    // callers should have taken the hint before.
+    // told last: it would wait for streams of health checks that never end.
     admission_.Close();
     if (admission_.AwaitEmpty(deadline)) {
       admission_.AwaitQuiet(kQuietTime,
                             std::min(deadline, absl::Now() + kQuietTimeMax));
     }
+    // Once it shuts down, gRPC answers calls that still reach it by CANCELLED.
+    // So it closes all connections first: then callers see UNAVAILABLE.
+    grpc_server_cancel_all_calls(server_->c_server());
     server_->Shutdown(absl::ToChronoTime(absl::Now()));
     server_->Wait();
     server_ = nullptr;

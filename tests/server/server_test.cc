@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <future>
 #include <string>
 #include <thread>
 #include <vector>
@@ -238,30 +237,42 @@ TEST(Server, RefusesWhatIsTooLong) {
   EXPECT_EQ(ReasonOf(status), "LIMIT_EXCEEDED");
 }
 
-// Waits until `channel` is connected and its server has seen all that was sent.
-void AwaitArrival() { absl::SleepFor(absl::Milliseconds(100)); }
+bool IsServing(const std::shared_ptr<grpc::Channel>& channel,
+               const std::string& service) {
+  grpc::ClientContext context;
+  grpc::health::v1::HealthCheckRequest request;
+  request.set_service(service);
+  grpc::health::v1::HealthCheckResponse response;
+  EXPECT_TRUE(grpc::health::v1::Health::NewStub(channel)
+                  ->Check(&context, request, &response)
+                  .ok());
+  return response.status() == grpc::health::v1::HealthCheckResponse::SERVING;
+}
+
+// Waits until the server has seen all that was sent on `channel`: what is sent
+// on a connection later arrives later. The rest is for threads to take it up.
+void AwaitArrival(const std::shared_ptr<grpc::Channel>& channel) {
+  IsServing(channel, "");
+  absl::SleepFor(absl::Milliseconds(100));
+}
 
 TEST(Server, ReadsNothingBeforeItIsAdmitted) {
   const auto server = StartOrDie(Narrow(/*waiting_max=*/1));
   const auto channel = ChannelTo(*server);
   OpenCall first(*channel, kQuantize);
   OpenCall second(*channel, kQuantize);
-  AwaitArrival();
-  // Both have their tickets, and wait for a message; the third waits for a
-  // ticket, the fourth finds no place to wait.
-  auto third = std::async(std::launch::async, [&channel] {
-    return CallWithBytes(*channel, kQuantize, Ramp(10).SerializeAsString(),
-                         nullptr);
-  });
-  AwaitArrival();
+  AwaitArrival(channel);
+  // Both have their tickets, and wait for a message. The third has sent one,
+  // and waits for a ticket; the fourth finds no place to wait.
+  OpenCall third(*channel, kQuantize);
+  EXPECT_TRUE(third.Send(Ramp(10).SerializeAsString()));
+  AwaitArrival(channel);
   const grpc::Status fourth = OpenCall(*channel, kQuantize).Finish();
   EXPECT_EQ(fourth.error_code(), StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_EQ(ReasonOf(fourth), "SERVER_BUSY");
-  EXPECT_EQ(third.wait_for(std::chrono::seconds(0)),
-            std::future_status::timeout);
   first.Send(Ramp(10).SerializeAsString());
   EXPECT_TRUE(first.Finish().ok());
-  EXPECT_TRUE(third.get().ok());
+  EXPECT_TRUE(third.Finish().ok());
 }
 
 TEST(Server, ForgetsWhoIsCancelledWhileWaiting) {
@@ -269,14 +280,14 @@ TEST(Server, ForgetsWhoIsCancelledWhileWaiting) {
   const auto channel = ChannelTo(*server);
   OpenCall first(*channel, kQuantize);
   OpenCall second(*channel, kQuantize);
-  AwaitArrival();
+  AwaitArrival(channel);
   for (int i = 0; i < 3; ++i) {
     // Takes the one place to wait, and gives it back.
     {
       const OpenCall cancelled(*channel, kQuantize);
-      AwaitArrival();
+      AwaitArrival(channel);
     }
-    AwaitArrival();
+    AwaitArrival(channel);
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() +
                          std::chrono::milliseconds(100));
@@ -285,7 +296,7 @@ TEST(Server, ForgetsWhoIsCancelledWhileWaiting) {
         v1::QuantizationService::NewStub(channel)->Quantize(&context, Ramp(10),
                                                             &response);
     EXPECT_EQ(late.error_code(), StatusCode::DEADLINE_EXCEEDED);
-    AwaitArrival();
+    AwaitArrival(channel);
   }
   second.Send(Ramp(10).SerializeAsString());
   EXPECT_TRUE(second.Finish().ok());
@@ -322,32 +333,27 @@ TEST(Server, GivesEveryTicketBack) {
   for (std::thread& thread : threads) thread.join();
   // Not one ticket is missing: two calls fit at once, as at first.
   OpenCall first(*channel, kQuantize);
-  AwaitArrival();
+  AwaitArrival(channel);
   ExpectServes(channel, 100'000);
 }
 
 TEST(Server, FinishesWhatIsInFlightAndRefusesWhatIsNew) {
   const auto server = StartOrDie(Quiet());
   const auto channel = ChannelTo(*server);
-  const auto health = grpc::health::v1::Health::NewStub(channel);
-  const auto is_serving = [&health](const std::string& service) {
-    grpc::ClientContext context;
-    grpc::health::v1::HealthCheckRequest request;
-    request.set_service(service);
-    grpc::health::v1::HealthCheckResponse response;
-    EXPECT_TRUE(health->Check(&context, request, &response).ok());
-    return response.status() == grpc::health::v1::HealthCheckResponse::SERVING;
-  };
-  EXPECT_TRUE(is_serving(""));
-  EXPECT_TRUE(is_serving("halfstep.v1.QuantizationService"));
+  EXPECT_TRUE(IsServing(channel, ""));
+  EXPECT_TRUE(IsServing(channel, "halfstep.v1.QuantizationService"));
 
   OpenCall in_flight(*channel, kQuantize);
-  AwaitArrival();
+  AwaitArrival(channel);
   std::thread shutdown(
       [&server] { server->Shutdown(absl::InfiniteDuration()); });
-  AwaitArrival();
-  EXPECT_FALSE(is_serving(""));
-  EXPECT_FALSE(is_serving("halfstep.v1.QuantizationService"));
+  const absl::Time patience = absl::Now() + absl::Seconds(30);
+  while (IsServing(channel, "") && absl::Now() < patience) {
+    absl::SleepFor(absl::Milliseconds(10));
+  }
+  AwaitArrival(channel);
+  EXPECT_FALSE(IsServing(channel, ""));
+  EXPECT_FALSE(IsServing(channel, "halfstep.v1.QuantizationService"));
   const grpc::Status refused = OpenCall(*channel, kQuantize).Finish();
   EXPECT_EQ(refused.error_code(), StatusCode::UNAVAILABLE);
   EXPECT_EQ(ReasonOf(refused), "SHUTTING_DOWN");
@@ -361,7 +367,7 @@ TEST(Server, CancelsWhatDoesNotFinishInTime) {
   const auto server = StartOrDie(Quiet());
   const auto channel = ChannelTo(*server);
   OpenCall stuck(*channel, kQuantize);
-  AwaitArrival();
+  AwaitArrival(channel);
   const absl::Time begin = absl::Now();
   server->Shutdown(absl::Milliseconds(200));
   EXPECT_GE(absl::Now() - begin, absl::Milliseconds(200));
