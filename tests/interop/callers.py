@@ -1,6 +1,7 @@
-"""Runs every example against the server, and against servers that do something wrong.
+"""Runs every example against the server, and against servers that do something wrong;
+and grpcurl, as docs/clients.md shows it.
 
-usage: callers.py [LANGUAGE...]
+usage: callers.py [LANGUAGE|grpcurl...]
 
 Prints a table. Exits 1 if an example failed, or did not notice what it must notice.
 A language whose tools are missing is skipped, but not where CI=true.
@@ -19,6 +20,7 @@ import server_process  # noqa: E402
 
 server_process.load_stubs()
 import faulty_server  # noqa: E402
+import grpcurl  # noqa: E402
 
 GOLDEN = ROOT / "tests" / "golden"
 RUN_TIMEOUT_SECONDS = 120
@@ -31,10 +33,13 @@ class Unexpected(Exception):
 
 
 def golden_counts():
-    """How many cases there are, and how many of them are answered."""
+    """How many cases there are, and how many of them are answered with a payload."""
     files = [json.loads(path.read_text()) for path in GOLDEN.glob("*.json")]
     cases = [case for file in files for case in file["cases"]]
-    return len(cases), sum("error" not in case for case in cases)
+    return len(cases), sum(
+        "error" not in case
+        and any(case["request"].get("tensor", {}).get(name) for name in ("data", "codes"))
+        for case in cases)
 
 
 def run(language, address):
@@ -83,31 +88,47 @@ def check_busy(language, address):
     expect(server.calls == 1, f"{server.calls} calls over a limit; must be 1", output)
 
 
-def check_flips(language, address, answered):
+def check_flips(language, address, payloads):
     """Notices one changed bit, wherever it is. Returns how many were tried."""
     # The first two replies are to the four reals, the others to golden vectors.
-    replies = sorted({0, 1, 2, 2 + answered // 3, 2 + 2 * answered // 3, 1 + answered})
+    replies = sorted({0, 1, 2, 2 + payloads // 3, 2 + 2 * payloads // 3, 1 + payloads})
     for reply in replies:
         code, output, server = against(language, address, "flip", flip_reply=reply)
-        expect(server.replies > reply, f"only {server.replies} replies", output)
+        expect(server.payloads > reply, f"only {server.payloads} replies with a payload", output)
         expect(code != 0, f"did not notice a changed bit in reply {reply}", output)
     return len(replies)
 
 
+def check_grpcurl(address):
+    """One row of the table."""
+    start = time.monotonic()
+    subprocess.run([
+        str(ROOT / "tests" / "interop" / "install_tool"),
+        "github.com/fullstorydev/grpcurl/cmd/grpcurl", "v1.9.4"], check=True)
+    try:
+        count = grpcurl.check(address)
+    except ValueError as fault:
+        raise Unexpected(str(fault)) from None
+    what = f"{count} commands of docs/clients.md"
+    return f"{what:30} yes   {time.monotonic() - start:.0f} s"
+
+
 def check(language, address):
     """One row of the table."""
-    total, answered = golden_counts()
+    total, payloads = golden_counts()
     language.prepare()
     start = time.monotonic()
     count = check_plain(language, address, total)
     check_busy(language, address)
-    flips = check_flips(language, address, answered)
+    flips = check_flips(language, address, payloads)
     return f"{count:>8} {'waits':>6} {flips:>5} of {flips}  yes   {time.monotonic() - start:.0f} s"
 
 
 def main():
-    names = sys.argv[1:] or [language.name for language in LANGUAGES]
     known = {language.name: language for language in LANGUAGES}
+    # Installed with Go's tools.
+    known["grpcurl"] = known["go"]
+    names = sys.argv[1:] or list(known)
     for name in names:
         if name not in known:
             sys.exit(f"interop: {name}: no such language; must be one of {', '.join(known)}")
@@ -122,8 +143,11 @@ def main():
                 continue
             print(f"==> {name}", flush=True)
             try:
-                rows.append((name, check(known[name], server.address)))
-            except (Unexpected, RuntimeError, subprocess.TimeoutExpired) as fault:
+                row = (
+                    check_grpcurl(server.address) if name == "grpcurl"
+                    else check(known[name], server.address))
+                rows.append((name, row))
+            except (Unexpected, RuntimeError, subprocess.SubprocessError) as fault:
                 print(f"{name}: {fault}", flush=True)
                 rows.append((name, "FAILED: see above"))
                 failed = True

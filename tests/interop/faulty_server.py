@@ -19,6 +19,8 @@ from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 BUSY_MILLISECONDS = (50, 120)
+# Field 1000, of wire type 2.
+PAYLOAD_TAG = b"\xc2\x3e"
 FORWARD_TIMEOUT_SECONDS = 60
 
 
@@ -36,11 +38,10 @@ class FaultyServer(grpc.GenericRpcHandler):
 
     `target`      address of the real server.
     `fault`       busy, swamped, limited or flip.
-    `flip_reply`  flip: which reply, refusals not counted, from 0, has the lowest bit
-                  of its last byte changed. That is in the codes or reals, if there are
-                  any: the payload's field number is the largest of its message.
+    `flip_reply`  flip: which reply, from 0, has the lowest bit of its last byte
+                  changed. Only replies with a payload count; it is their last field.
 
-    `calls` and `replies` count what came and what was answered so far.
+    `calls` counts what came so far, `payloads` the replies with a payload.
     """
 
     def __init__(self, target, fault, flip_reply=0):
@@ -51,7 +52,7 @@ class FaultyServer(grpc.GenericRpcHandler):
         self._lock = threading.Lock()
         self._not_before = None
         self.calls = 0
-        self.replies = 0
+        self.payloads = 0
         self._server = grpc.server(
             futures.ThreadPoolExecutor(max_workers=4),
             handlers=[self],
@@ -80,10 +81,13 @@ class FaultyServer(grpc.GenericRpcHandler):
             context.set_trailing_metadata(
                 tuple(item for item in error.trailing_metadata() if item[0].startswith("grpc-")))
             context.abort(error.code(), error.details())
-        with self._lock:
-            flip = self._fault == "flip" and self.replies == self._flip_reply
-            self.replies += 1
-        return reply[:-1] + bytes([reply[-1] ^ 1]) if flip else reply
+        if self._fault == "flip" and PAYLOAD_TAG in reply:
+            with self._lock:
+                number = self.payloads
+                self.payloads += 1
+            if number == self._flip_reply:
+                return reply[:-1] + bytes([reply[-1] ^ 1])
+        return reply
 
     def _refuse(self, number, context):
         """Aborts the call, which raises, unless this server has been busy for long enough."""
