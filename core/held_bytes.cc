@@ -26,15 +26,16 @@ void HeldBytes::Keep() {
     }
     Chunk& chunk = chunks_.back();
     const size_t within = offset - kept_end_;
-    const size_t count = std::min(
-        {end - offset, kChunkBytes - chunk.size, added_.ContiguousCount(within)});
+    const size_t count = std::min({end - offset, kChunkBytes - chunk.size,
+                                   added_.ContiguousCount(within)});
     std::memcpy(chunk.bytes.get() + chunk.size,
                 added_.Contiguous(within, count, nullptr), count);
     chunk.size += count;
     offset += count;
   }
   kept_end_ = end;
-  added_ = Pieces();
+  const Pieces none;
+  added_ = none;
 }
 
 void HeldBytes::DropBefore(size_t offset) {

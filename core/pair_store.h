@@ -27,6 +27,7 @@ class PairStore {
               absl::Span<const int32_t> zero_point) {
     scale_.insert(scale_.end(), scale.begin(), scale.end());
     zero_point_.insert(zero_point_.end(), zero_point.begin(), zero_point.end());
+    far_zero_points_ |= AnyFar(zero_point);
   }
 
   // How many were ever added.
@@ -41,11 +42,9 @@ class PairStore {
       if (!table_.has_value()) table_.emplace(scale_, zero_point_, layout_);
       return {table_->pairs(), 0};
     }
-    const absl::Span<const int32_t> zero_point =
-        absl::MakeConstSpan(zero_point_);
     return {{scale_.data() + dropped_,
-             zero_point.empty() ? nullptr : zero_point.data() + dropped_,
-             !zero_point.empty() && AnyFar(zero_point.subspan(dropped_))},
+             zero_point_.empty() ? nullptr : zero_point_.data() + dropped_,
+             far_zero_points_},
             base_ + dropped_};
   }
 
@@ -68,8 +67,9 @@ class PairStore {
   const SliceLayout& layout_;
   std::vector<T> scale_;
   std::vector<int32_t> zero_point_;
-  size_t base_ = 0;     // the pair of the first entry
-  size_t dropped_ = 0;  // entries at the front that are not needed
+  bool far_zero_points_ = false;  // of any that was ever added
+  size_t base_ = 0;               // the pair of the first entry
+  size_t dropped_ = 0;            // entries at the front that are not needed
   std::optional<PairTable<T>> table_;
 };
 

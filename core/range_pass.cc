@@ -104,6 +104,39 @@ absl::StatusOr<ChosenPairs<T>> ChooseFromReals(const QuantizePlan& plan,
   return chosen;
 }
 
+template <typename T>
+absl::StatusOr<ChosenPairs<T>> ChooseSlices(const QuantizePlan& plan,
+                                            const SliceLayout& layout,
+                                            const Pieces& reals,
+                                            size_t first_slot, size_t end_slot,
+                                            const Execution& execution) {
+  const kernels::RangeRule<T> rule = RuleOf<T>(plan.spec());
+  ChosenPairs<T> chosen;
+  if (first_slot >= end_slot) return chosen;
+  chosen.Reset(end_slot - first_slot, rule.symmetric);
+  // Slices of about a block together are one task; none is split.
+  const size_t per_task =
+      std::max<size_t>(1, kBlockElements / layout.slice_elements_max());
+  const size_t tasks = (end_slot - first_slot + per_task - 1) / per_task;
+  const absl::Status status = execution.executor.ForEach(
+      tasks, execution.cancellation, [&](size_t task) {
+        const size_t first = first_slot + task * per_task;
+        const size_t end = std::min(end_slot, first + per_task);
+        Ranges<T> ranges;
+        ranges.Reset(end - first);
+        WidenToReals(plan.dtype(), layout, reals, layout.BeginOfSlot(first),
+                     layout.SliceAt(layout.BeginOfSlot(end - 1)).end, first,
+                     Scratch::Get(), ranges);
+        const size_t at = first - first_slot;
+        kernels::ChooseParameters(
+            rule, ranges.low.data(), ranges.high.data(), end - first,
+            chosen.scale.data() + at,
+            rule.symmetric ? nullptr : chosen.zero_point.data() + at);
+      });
+  if (!status.ok()) return status;
+  return chosen;
+}
+
 template void WidenToReals<float>(DataType, const SliceLayout&, const Pieces&,
                                   size_t, size_t, size_t, Scratch&,
                                   Ranges<float>&);
@@ -114,5 +147,12 @@ template absl::StatusOr<ChosenPairs<float>> ChooseFromReals<float>(
     const QuantizePlan&, const SliceLayout&, const Pieces&, const Execution&);
 template absl::StatusOr<ChosenPairs<double>> ChooseFromReals<double>(
     const QuantizePlan&, const SliceLayout&, const Pieces&, const Execution&);
+
+template absl::StatusOr<ChosenPairs<float>> ChooseSlices<float>(
+    const QuantizePlan&, const SliceLayout&, const Pieces&, size_t, size_t,
+    const Execution&);
+template absl::StatusOr<ChosenPairs<double>> ChooseSlices<double>(
+    const QuantizePlan&, const SliceLayout&, const Pieces&, size_t, size_t,
+    const Execution&);
 
 }  // namespace halfstep

@@ -56,6 +56,15 @@ absl::StatusOr<ChosenPairs<T>> ChooseFromReals(const QuantizePlan& plan,
                                                const Pieces& reals,
                                                const Execution& execution);
 
+// Chooses the parameters of the contiguous slices [first_slot, end_slot), all
+// elements of which are in `reals`. Errors as above.
+template <typename T>
+absl::StatusOr<ChosenPairs<T>> ChooseSlices(const QuantizePlan& plan,
+                                            const SliceLayout& layout,
+                                            const Pieces& reals,
+                                            size_t first_slot, size_t end_slot,
+                                            const Execution& execution);
+
 }  // namespace halfstep
 
 #endif  // HALFSTEP_CORE_RANGE_PASS_H_

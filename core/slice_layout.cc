@@ -201,4 +201,10 @@ SliceLayout::Slice SliceLayout::SliceAt(size_t element) const {
           std::min(begin + run_length_, row_end)};
 }
 
+size_t SliceLayout::BeginOfSlot(size_t slot) const {
+  if (kind_ == Kind::kTensor) return 0;
+  return slot / runs_per_row_ * row_length_ +
+         slot % runs_per_row_ * run_length_;
+}
+
 }  // namespace halfstep

@@ -54,6 +54,8 @@ class SliceLayout {
   };
   // The contiguous slice that holds `element`.
   Slice SliceAt(size_t element) const;
+  // The first element of the contiguous slice with slot `slot`.
+  size_t BeginOfSlot(size_t slot) const;
 
  private:
   enum class Kind : uint8_t {
