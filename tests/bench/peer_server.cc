@@ -1,0 +1,172 @@
+// What the server is measured against over RPC, with the same transport and
+// allocator settings as the server itself:
+//
+//   nothing    takes raw bytes, looks at none, answers with as many bytes as
+//              8-bit codes of the tensor would be: what moving the bytes costs
+//   generated  the same core behind generated messages: `bytes data` is parsed
+//              into a string, the codes are made in another
+//
+//   peer_server nothing|generated ADDRESS
+//
+// Prints `listening on ADDRESS` and serves until SIGTERM.
+#include <grpcpp/generic/callback_generic_service.h>
+#include <grpcpp/grpcpp.h>
+#include <signal.h>
+
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/executor.h"
+#include "core/quantize.h"
+#include "halfstep/v1/quantization.grpc.pb.h"
+#include "server/options.h"
+#include "server/transport.h"
+
+namespace halfstep {
+namespace {
+
+// Replies of the server that does nothing: memory that is there already.
+constexpr size_t kReplyBytesMax = size_t{64} << 20;
+
+class NothingCall final : public grpc::ServerGenericBidiReactor {
+ public:
+  explicit NothingCall(const std::vector<char>& memory) : memory_(memory) {
+    StartRead(&request_);
+  }
+
+ private:
+  void OnReadDone(bool ok) override {
+    if (!ok) return Finish(grpc::Status::CANCELLED);
+    const size_t size = std::min(request_.Length() / 4, memory_.size());
+    request_.Clear();
+    const grpc::Slice slice(memory_.data(), size, grpc::Slice::STATIC_SLICE);
+    reply_ = grpc::ByteBuffer(&slice, 1);
+    StartWriteAndFinish(&reply_, grpc::WriteOptions(), grpc::Status::OK);
+  }
+  void OnDone() override { delete this; }
+
+  const std::vector<char>& memory_;
+  grpc::ByteBuffer request_;
+  grpc::ByteBuffer reply_;
+};
+
+class NothingService final : public grpc::CallbackGenericService {
+ public:
+  // Zeros are a valid empty message only at length 0; nobody looks.
+  NothingService() : memory_(kReplyBytesMax, 1) {}
+  grpc::ServerGenericBidiReactor* CreateReactor(
+      grpc::GenericCallbackServerContext*) override {
+    return new NothingCall(memory_);
+  }
+
+ private:
+  const std::vector<char> memory_;
+};
+
+// Only what is measured: float32, per tensor, dynamic, asymmetric, 8 bits.
+class GeneratedService final : public v1::QuantizationService::CallbackService {
+ public:
+  grpc::ServerUnaryReactor* Quantize(grpc::CallbackServerContext* context,
+                                     const v1::QuantizeRequest* request,
+                                     v1::QuantizeResponse* response) override {
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    const auto compute = [this, request, response, reactor] {
+      reactor->Finish(Compute(*request, *response));
+    };
+    if (request->tensor().data().size() <= kInlineRequestBytesMax) {
+      compute();
+    } else if (!executor_.Submit(compute)) {
+      reactor->Finish(grpc::Status(grpc::RESOURCE_EXHAUSTED, "busy"));
+    }
+    return reactor;
+  }
+
+ private:
+  grpc::Status Compute(const v1::QuantizeRequest& request,
+                       v1::QuantizeResponse& response) {
+    const std::string& data = request.tensor().data();
+    const auto plan = QuantizePlan::Dynamic(Spec(), DataType::kFloat32,
+                                            request.tensor().shape(), 1);
+    if (!plan.ok()) {
+      return grpc::Status(grpc::INVALID_ARGUMENT,
+                          std::string(plan.status().message()));
+    }
+    v1::QuantizedTensor& tensor = *response.mutable_tensor();
+    *tensor.mutable_shape() = request.tensor().shape();
+    tensor.set_dtype(request.tensor().dtype());
+    std::string& codes = *tensor.mutable_codes();
+    codes.resize(plan->code_bytes());
+    const Cancellation never;
+    const auto result = halfstep::Quantize(
+        *plan,
+        Pieces({reinterpret_cast<const std::byte*>(data.data()), data.size()}),
+        false, {executor_, never},
+        {reinterpret_cast<std::byte*>(codes.data()), codes.size()});
+    if (!result.ok()) {
+      return grpc::Status(grpc::INVALID_ARGUMENT,
+                          std::string(result.status().message()));
+    }
+    tensor.mutable_parameters()->add_scale(result->parameters.scale[0]);
+    tensor.mutable_parameters()->add_zero_point(
+        result->parameters.zero_point[0]);
+    return grpc::Status::OK;
+  }
+
+  Executor executor_{{}};
+};
+
+int Serve(const std::string& mode, const std::string& address) {
+  // Waited for below; blocked in every thread that gRPC starts.
+  sigset_t stop;
+  sigemptyset(&stop);
+  sigaddset(&stop, SIGTERM);
+  sigaddset(&stop, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &stop, nullptr);
+
+  grpc::ServerBuilder builder;
+  const auto options = Resolve(ServerOptions{.listen = {address}});
+  if (!options.ok()) return 2;
+  SetTransport(*options, builder);
+  int port = 0;
+  builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
+  std::unique_ptr<NothingService> nothing;
+  std::unique_ptr<GeneratedService> generated;
+  if (mode == "nothing") {
+    nothing = std::make_unique<NothingService>();
+    builder.RegisterCallbackGenericService(nothing.get());
+  } else {
+    generated = std::make_unique<GeneratedService>();
+    builder.RegisterService(generated.get());
+  }
+  const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  if (server == nullptr || port == 0) {
+    std::fprintf(stderr, "peer_server: %s cannot be bound\n", address.c_str());
+    return 1;
+  }
+  const bool is_unix = address.rfind("unix:", 0) == 0;
+  std::printf("listening on %s\n",
+              is_unix ? address.c_str()
+                      : (address.substr(0, address.rfind(':')) + ":" +
+                         std::to_string(port))
+                            .c_str());
+  std::fflush(stdout);
+  int signal = 0;
+  sigwait(&stop, &signal);
+  server->Shutdown(std::chrono::system_clock::now());
+  return 0;
+}
+
+}  // namespace
+}  // namespace halfstep
+
+int main(int argc, char** argv) {
+  const std::string mode = argc == 3 ? argv[1] : "";
+  if (mode != "nothing" && mode != "generated") {
+    std::fprintf(stderr, "usage: peer_server nothing|generated ADDRESS\n");
+    return 2;
+  }
+  return halfstep::Serve(mode, argv[2]);
+}
