@@ -76,6 +76,7 @@ Lane::Call& Lane::NewCall() {
 }
 
 int64_t Lane::Send(int64_t due_ns) {
+  const int64_t timeout_ns = absl::ToInt64Nanoseconds(state_.options.timeout);
   {
     const absl::MutexLock lock(&mutex_);
     const auto may_go = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
@@ -87,8 +88,18 @@ int64_t Lane::Send(int64_t due_ns) {
       if (!state_.sending) return 0;
     }
   }
-  Call& call = NewCall();
   const int64_t now_ns = NowNs();
+  if (now_ns - due_ns > timeout_ns) {
+    static const auto& message = *new std::string("not sent in time");
+    recorder_.Record({.due_ns = due_ns,
+                      .ended_ns = now_ns,
+                      .code = absl::StatusCode::kDeadlineExceeded,
+                      .message = &message,
+                      .request_bytes = 0,
+                      .reply_bytes = 0});
+    return now_ns;
+  }
+  Call& call = NewCall();
   if (Start(call, due_ns, send_random_)) return now_ns;
   Release(call);
   return 0;

@@ -32,7 +32,7 @@ struct StepState {
   const StepOptions& options;
   const Verifier& verify;
   Window window{};
-  // False: no call is started any more.
+  // False: the step was stopped, no call is started any more.
   std::atomic<bool> sending{true};
   // True: what is cancelled now was cancelled here.
   std::atomic<bool> cancelling{false};
@@ -60,8 +60,9 @@ class Lane {
   void Run(int concurrency);
 
   // Open loop: sends a call that was due at `due_ns`, once fewer than calls_max
-  // are in flight. Returns when it was sent; 0 if the step was stopped first.
-  // By one thread at a time.
+  // are in flight; one that was due longer ago than a call may take fails
+  // instead. Returns when; 0 if the step was stopped first. By one thread at a
+  // time.
   int64_t Send(int64_t due_ns);
 
   // Cancels all calls in flight. Requires !sending and cancelling.

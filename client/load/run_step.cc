@@ -60,6 +60,8 @@ class Pacer {
     }
     return ClockNs(clock);
   }
+  // Whether everything has been sent.
+  bool done() const { return !thread_.joinable() || done_; }
   // After Join.
   uint64_t late() const { return late_; }
   int64_t latest_ns() const { return latest_ns_; }
@@ -72,16 +74,18 @@ class Pacer {
                       state_.options.seed);
     for (size_t i = 0;; ++i) {
       const int64_t due_ns = begin_ns + arrivals.Next();
-      if (!WaitUntil(due_ns)) return;
+      if (!WaitUntil(due_ns)) break;
       const int64_t sent_ns = lanes_[i % lanes_.size()]->Send(due_ns);
-      if (sent_ns == 0) return;
+      if (sent_ns == 0) break;
       if (due_ns < state_.window.begin_ns) continue;
       latest_ns_ = std::max(latest_ns_, sent_ns - due_ns);
       if (sent_ns - due_ns > absl::ToInt64Nanoseconds(kLate)) ++late_;
     }
+    done_ = true;
   }
 
-  // False if the step is over by then.
+  // False if the step is over by then. What is due before its end is sent,
+  // however late: calls left out would be those that would have waited longest.
   bool WaitUntil(int64_t due_ns) {
     constexpr int64_t kLongest = 50'000'000;
     while (state_.sending && due_ns < state_.window.end_ns) {
@@ -95,6 +99,7 @@ class Pacer {
   StepState& state_;
   std::vector<std::unique_ptr<Lane>>& lanes_;
   std::thread thread_;
+  std::atomic<bool> done_{false};
   uint64_t late_ = 0;
   int64_t latest_ns_ = 0;
 };
@@ -136,11 +141,10 @@ class StepRun {
     const Cpu before = CpuNow();
     const int64_t measure_from_ns = NowNs();
     Watch(state_.window.end_ns);
-    state_.sending = false;
     const Cpu after = CpuNow();
     const int64_t measured_ns = NowNs() - measure_from_ns;
-    pacer_.Join();
     Drain();
+    pacer_.Join();
     for (const auto& lane : lanes_) lane->Join();
     return Result(before, after, measured_ns);
   }
@@ -202,10 +206,11 @@ class StepRun {
     }
   }
 
-  // Waits for the calls in flight; their deadlines bound it.
+  // Waits for calls still to be sent and those in flight; deadlines bound it.
   void Drain() {
     int64_t look_ns = NowNs();
-    while (state_.outstanding > 0) {
+    // In this order: the last one sent is in flight before all are sent.
+    while (!pacer_.done() || state_.outstanding > 0) {
       SleepUntil(NowNs() + 1'000'000);
       if (stop_ == Stop::kNot && NowNs() >= look_ns) {
         Look();
