@@ -74,6 +74,8 @@ class QuantizeStream {
   // Bytes held beside the data that was added last.
   virtual uint64_t held_bytes() const = 0;
 
+  int64_t element_count() const { return plan().element_count(); }
+
   // Of all windows.
   virtual const Cuts& cuts() const = 0;
   virtual std::optional<ErrorReport> Report() const = 0;

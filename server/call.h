@@ -48,6 +48,8 @@ class Call {
   // covers it and `other_bytes` more that the reply will need.
   // RESOURCE_EXHAUSTED if the payload is over max_message_bytes
   // ("tensor.shape"), or if the server has no room for it now.
+  // ABORTED if the reply is too long for the thread that the call runs on: a
+  // handler passes that on as any error, and is called again elsewhere.
   absl::StatusOr<Buffer> Allocate(uint64_t payload_bytes, uint64_t other_bytes);
 
  protected:
@@ -55,12 +57,20 @@ class Call {
   Cancellation cancellation_;
   Ticket ticket_;
   uint64_t request_bytes_ = 0;
+  bool is_inline_ = false;     // on the thread that read the request
+  bool must_move_on_ = false;  // from there to the executor
 };
 
 // Computes the serialized reply to a serialized request. Runs on a thread of
 // the executor, or where the request arrived if that is small.
 using CallHandler = std::function<absl::StatusOr<grpc::ByteBuffer>(
     const grpc::ByteBuffer&, Call&)>;
+
+// server/stream_call.h
+class StreamHandler;
+class StreamSession;
+using StreamHandlerFactory =
+    std::function<std::unique_ptr<StreamHandler>(StreamSession&)>;
 
 // A service whose methods are CallHandlers.
 class ByteService : public grpc::Service {
@@ -73,6 +83,9 @@ class ByteService : public grpc::Service {
  protected:
   // Serves `method` ("Quantize"). One message in, one out.
   void Serve(absl::string_view method, CallHandler handler);
+
+  // The same for a stream of messages, either way.
+  void ServeStream(absl::string_view method, StreamHandlerFactory factory);
 
   // Answers UNIMPLEMENTED to `method`, which the API has and this server not
   // yet.

@@ -11,6 +11,7 @@
 #include "halfstep/v1/quantization.pb.h"
 #include "server/convert.h"
 #include "server/numbers.h"
+#include "server/tensor_streams.h"
 #include "server/tensors.h"
 #include "server/version.h"
 #include "server/wire.h"
@@ -271,8 +272,8 @@ QuantizationService::QuantizationService(const CallEnvironment& environment)
   Serve("GetServerInfo", [&environment](const auto& message, Call& call) {
     return GetServerInfo(message, call, environment.options.load);
   });
-  Refuse("QuantizeStream");
-  Refuse("DequantizeStream");
+  ServeStream("QuantizeStream", MakeQuantizeStream);
+  ServeStream("DequantizeStream", MakeDequantizeStream);
 }
 
 }  // namespace halfstep

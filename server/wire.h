@@ -76,6 +76,9 @@ grpc::ByteBuffer Join(const google::protobuf::Message& fields, int field,
                       const google::protobuf::Message& nested,
                       grpc::Slice payload);
 
+// A message of nothing but its payload. `payload` is not empty.
+grpc::ByteBuffer JoinPayload(grpc::Slice payload);
+
 // All of `buffer` as a slice, which gives it back to its pool when gRPC has
 // sent it.
 grpc::Slice ToSlice(Buffer buffer);

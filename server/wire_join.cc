@@ -53,6 +53,16 @@ grpc::ByteBuffer Join(const google::protobuf::Message& fields, int field,
   return grpc::ByteBuffer(slices, 2);
 }
 
+grpc::ByteBuffer JoinPayload(grpc::Slice payload) {
+  grpc::Slice header(CodedOutputStream::VarintSize32(TagOf(kPayloadField)) +
+                     CodedOutputStream::VarintSize64(payload.size()));
+  auto* at = const_cast<uint8_t*>(header.begin());
+  at = CodedOutputStream::WriteTagToArray(TagOf(kPayloadField), at);
+  CodedOutputStream::WriteVarint64ToArray(payload.size(), at);
+  const grpc::Slice slices[] = {std::move(header), std::move(payload)};
+  return grpc::ByteBuffer(slices, 2);
+}
+
 grpc::Slice ToSlice(Buffer buffer) {
   const absl::Span<std::byte> bytes = buffer.bytes();
   if (bytes.empty()) return grpc::Slice();
