@@ -21,7 +21,7 @@ using Reactor = grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
 
 // One call from its first byte to its last. The order is
 //
-//   Begin -> Admitted -> OnReadDone -> Run -> Finish -> OnDone
+//   Begin -> Admitted -> OnReadDone [-> MoveOn] -> Run -> Finish -> OnDone
 //
 // with a short cut to Finish from everywhere. Exactly one thread is in charge
 // of it at any time, and hands it on; beside it only OnCancel may run. Whoever
@@ -64,12 +64,9 @@ class UnaryCall final : public Reactor,
     // there is no room for this guess, the ticket stays as it is, which
     // suffices.
     ticket_.Resize(2 * request_bytes_).IgnoreError();
-    if (request_bytes_ <= kInlineRequestBytesMax) return Run();
-    if (!executor().Submit([this] { Run(); })) {
-      End(BusyError(
-          "the server is busy: no thread is free, and too many calls wait "
-          "for one"));
-    }
+    is_inline_ = request_bytes_ <= kInlineRequestBytesMax;
+    if (is_inline_) return Run();
+    MoveOn();
   }
 
   void OnCancel() override {
@@ -92,9 +89,18 @@ class UnaryCall final : public Reactor,
     delete this;
   }
 
+  // Runs, or runs again, on the executor.
+  void MoveOn() {
+    is_inline_ = false;
+    if (!executor().Submit([this] { Run(); })) {
+      End(BusyError("the server is busy: too many calls wait for a thread"));
+    }
+  }
+
   void Run() {
     taken_up_ = absl::Now();
     absl::StatusOr<grpc::ByteBuffer> reply = Compute();
+    if (is_inline_ && must_move_on_) return MoveOn();
     computed_ = absl::Now();
     request_.Clear();
     if (!reply.ok()) return End(reply.status());
@@ -152,6 +158,10 @@ absl::StatusOr<Buffer> Call::Allocate(uint64_t payload_bytes,
         absl::StrCat("a reply of ", payload_bytes,
                      " bytes; must be at most max_message_bytes, ",
                      limits().max_message_bytes));
+  }
+  if (is_inline_ && payload_bytes + other_bytes > kInlineReplyBytesMax) {
+    must_move_on_ = true;
+    return absl::AbortedError("too much for this thread");
   }
   const uint64_t total = request_bytes_ + payload_bytes + other_bytes;
   const uint64_t most = environment_.options.load.max_bytes_in_flight;

@@ -67,6 +67,10 @@ inline constexpr uint64_t kMessageBytesMax = (uint64_t{1} << 31) - (1 << 20);
 // them: handing them over costs about as much as the work itself.
 inline constexpr size_t kInlineRequestBytesMax = size_t{64} << 10;
 
+// Unless their reply is longer than this: a short request can ask for a million
+// parameters.
+inline constexpr size_t kInlineReplyBytesMax = size_t{256} << 10;
+
 // `options` with nothing left to choose. INVALID_ARGUMENT, naming the flag, if
 // they contradict themselves.
 absl::StatusOr<ServerOptions> Resolve(ServerOptions options);

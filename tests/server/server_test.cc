@@ -120,6 +120,23 @@ TEST(Server, ServesTcpUnixSocketsAndItsOwnProcess) {
   }
 }
 
+TEST(Server, AnswersAShortRequestAtLength) {
+  const auto server = StartOrDie(Quiet());
+  const auto stub = v1::QuantizationService::NewStub(ChannelTo(*server));
+  // A pair for each of 2^20 rows without an element: scale 1, zero point 0.
+  v1::QuantizeRequest request;
+  request.mutable_spec()->mutable_granularity()->set_axis(0);
+  request.mutable_tensor()->set_dtype(v1::DATA_TYPE_FLOAT32);
+  request.mutable_tensor()->add_shape(1 << 20);
+  request.mutable_tensor()->add_shape(0);
+  grpc::ClientContext context;
+  v1::QuantizeResponse response;
+  const grpc::Status status = stub->Quantize(&context, request, &response);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(response.tensor().parameters().scale_size(), 1 << 20);
+  EXPECT_EQ(response.tensor().parameters().scale(12345), 1);
+}
+
 TEST(Server, NeedsNoAddress) {
   const auto server = StartOrDie(Quiet({}));
   EXPECT_TRUE(server->addresses().empty());
