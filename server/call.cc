@@ -137,17 +137,6 @@ class UnaryCall final : public Reactor,
   absl::Time computed_ = arrived_;
 };
 
-// A call that is over as soon as it has begun.
-class RefusedCall final : public Reactor {
- public:
-  explicit RefusedCall(const absl::Status& status) {
-    Finish(ToGrpcStatus(status));
-  }
-
- private:
-  void OnDone() override { delete this; }
-};
-
 }  // namespace
 
 absl::StatusOr<Buffer> Call::Allocate(uint64_t payload_bytes,
@@ -186,14 +175,6 @@ void ByteService::Serve(absl::string_view method, CallHandler handler) {
         call->Begin();
         return call;
       });
-}
-
-void ByteService::Refuse(absl::string_view method) {
-  const absl::Status status = absl::UnimplementedError(
-      std::string(method) + ": not served by this version of the server");
-  Add(method, [status](grpc::CallbackServerContext*) {
-    return new RefusedCall(status);
-  });
 }
 
 void ByteService::Add(

@@ -87,10 +87,6 @@ class ByteService : public grpc::Service {
   // The same for a stream of messages, either way.
   void ServeStream(absl::string_view method, StreamHandlerFactory factory);
 
-  // Answers UNIMPLEMENTED to `method`, which the API has and this server not
-  // yet.
-  void Refuse(absl::string_view method);
-
  private:
   using Reactor = grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
   void Add(absl::string_view method,
