@@ -11,7 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/substitute.h"
 #include "client/call_status.h"
-#include "grpc/health/v1/health.grpc.pb.h"
+#include "client/stubs.h"
 
 namespace halfstep {
 namespace {
@@ -110,15 +110,6 @@ absl::StatusOr<Response> Call(Stub& stub, Method method, const Request& request,
 
 }  // namespace
 
-class Client::Stubs {
- public:
-  explicit Stubs(const std::shared_ptr<grpc::ChannelInterface>& channel)
-      : quantization(channel), health(channel) {}
-
-  v1::QuantizationService::Stub quantization;
-  Health::Stub health;
-};
-
 absl::StatusOr<std::unique_ptr<Client>> Client::Connect(
     const std::string& address, const ClientOptions& options) {
   absl::Status status = CheckAddress(address);
@@ -175,6 +166,20 @@ absl::StatusOr<v1::GetServerInfoResponse> Client::GetServerInfo() {
   return Call<v1::GetServerInfoResponse>(
       stubs_->quantization, &v1::QuantizationService::Stub::GetServerInfo,
       v1::GetServerInfoRequest(), timeout_);
+}
+
+absl::StatusOr<v1::MergeResponse> Client::Merge(
+    const v1::MergeRequest& request) {
+  return Call<v1::MergeResponse>(stubs_->calibration,
+                                 &v1::CalibrationService::Stub::Merge, request,
+                                 timeout_);
+}
+
+absl::StatusOr<v1::ComputeParametersResponse> Client::ComputeParameters(
+    const v1::ComputeParametersRequest& request) {
+  return Call<v1::ComputeParametersResponse>(
+      stubs_->calibration, &v1::CalibrationService::Stub::ComputeParameters,
+      request, timeout_);
 }
 
 absl::Status Client::CheckHealth() {

@@ -16,6 +16,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -70,6 +71,24 @@ class Client {
   absl::StatusOr<v1::MeasureErrorResponse> MeasureError(
       const v1::MeasureErrorRequest& request);
   absl::StatusOr<v1::GetServerInfoResponse> GetServerInfo();
+  absl::StatusOr<v1::MergeResponse> Merge(const v1::MergeRequest& request);
+  absl::StatusOr<v1::ComputeParametersResponse> ComputeParameters(
+      const v1::ComputeParametersRequest& request);
+
+  // Streams: tensors of any size. `next` fills in the next request, which is
+  // empty, or returns false after the last one; it runs on a thread of its own.
+  // `take` is given each response in order. An error of either ends the stream
+  // and is returned. ClientOptions::timeout is how long nothing may come or go
+  // (DEADLINE_EXCEEDED otherwise); nothing is sent twice.
+  template <typename Request>
+  using Next = absl::FunctionRef<absl::StatusOr<bool>(Request&)>;
+  template <typename Response>
+  using Take = absl::FunctionRef<absl::Status(Response&)>;
+  absl::Status QuantizeStream(Next<v1::QuantizeStreamRequest> next,
+                              Take<v1::QuantizeStreamResponse> take);
+  absl::Status DequantizeStream(Next<v1::DequantizeStreamRequest> next,
+                                Take<v1::DequantizeStreamResponse> take);
+  absl::StatusOr<v1::ObserveResponse> Observe(Next<v1::ObserveRequest> next);
 
   // OK if the server says that it serves; UNAVAILABLE if it says that it does
   // not, as while it shuts down.

@@ -1,5 +1,8 @@
 #include "client/npy.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -157,14 +160,24 @@ std::string RowMajor(const NpyHeader& header, const std::string& bytes) {
   return ordered;
 }
 
-absl::StatusOr<NpyArray> ReadFrom(Source& source) {
+// The header, once the elements are known to be as long as it says.
+absl::StatusOr<NpyHeader> TakeCheckedHeader(Source& source) {
   absl::StatusOr<NpyHeader> header = TakeHeader(source);
-  if (!header.ok()) return header.status();
+  if (!header.ok()) return header;
   if (source.remaining() > header->data_bytes) {
     return Fault(absl::StrCat("elements: ", source.remaining(),
                               " bytes; must be ", header->data_bytes,
                               " for shape ", FormatShape(header->shape)));
   }
+  if (source.remaining() < header->data_bytes) {
+    return CutOff("elements", source.remaining(), header->data_bytes);
+  }
+  return header;
+}
+
+absl::StatusOr<NpyArray> ReadFrom(Source& source) {
+  absl::StatusOr<NpyHeader> header = TakeCheckedHeader(source);
+  if (!header.ok()) return header.status();
   absl::StatusOr<std::string> bytes =
       Take(source, "elements", header->data_bytes);
   if (!bytes.ok()) return bytes.status();
@@ -177,9 +190,12 @@ absl::StatusOr<NpyArray> ReadFrom(Source& source) {
                   .bytes = *std::move(bytes)};
 }
 
-}  // namespace
+absl::Status InFile(const std::string& path, const absl::Status& status) {
+  return absl::Status(status.code(),
+                      absl::StrCat(path, ": ", status.message()));
+}
 
-absl::StatusOr<NpyArray> ReadNpy(const std::string& path) {
+absl::StatusOr<FileSource> OpenSource(const std::string& path) {
   std::error_code error;
   const std::filesystem::file_status status =
       std::filesystem::status(path, error);
@@ -195,11 +211,66 @@ absl::StatusOr<NpyArray> ReadNpy(const std::string& path) {
     const int number = errno != 0 ? errno : error.value();
     return absl::ErrnoToStatus(number, absl::StrCat(path, ": cannot be read"));
   }
-  FileSource source(std::move(file), size);
-  absl::StatusOr<NpyArray> array = ReadFrom(source);
-  if (array.ok()) return array;
-  return absl::Status(array.status().code(),
-                      absl::StrCat(path, ": ", array.status().message()));
+  return FileSource(std::move(file), size);
+}
+
+}  // namespace
+
+absl::StatusOr<NpyArray> ReadNpy(const std::string& path) {
+  absl::StatusOr<FileSource> source = OpenSource(path);
+  if (!source.ok()) return source.status();
+  absl::StatusOr<NpyArray> array = ReadFrom(*source);
+  return array.ok() ? array : InFile(path, array.status());
+}
+
+absl::StatusOr<NpyFile> NpyFile::Open(const std::string& path) {
+  absl::StatusOr<FileSource> source = OpenSource(path);
+  if (!source.ok()) return source.status();
+  const uint64_t size = source->remaining();
+  absl::StatusOr<NpyHeader> header = TakeCheckedHeader(*source);
+  if (!header.ok()) return InFile(path, header.status());
+  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) {
+    return absl::ErrnoToStatus(errno, absl::StrCat(path, ": cannot be read"));
+  }
+  const uint64_t data_offset = size - header->data_bytes;
+  return NpyFile(path, *std::move(header), data_offset, descriptor);
+}
+
+NpyFile::NpyFile(std::string path, NpyHeader header, uint64_t data_offset,
+                 int descriptor)
+    : path_(std::move(path)),
+      header_(std::move(header)),
+      data_offset_(data_offset),
+      descriptor_(descriptor) {}
+
+NpyFile::NpyFile(NpyFile&& other) noexcept
+    : path_(std::move(other.path_)),
+      header_(std::move(other.header_)),
+      data_offset_(other.data_offset_),
+      descriptor_(std::exchange(other.descriptor_, -1)) {}
+
+NpyFile::~NpyFile() {
+  if (descriptor_ >= 0) close(descriptor_);
+}
+
+absl::Status NpyFile::ReadAt(uint64_t offset, size_t count, char* bytes) const {
+  for (size_t done = 0; done < count;) {
+    const ssize_t read =
+        pread(descriptor_, bytes + done, count - done,
+              static_cast<off_t>(data_offset_ + offset + done));
+    if (read < 0 && errno == EINTR) continue;
+    // 0: the file has become shorter.
+    if (read <= 0) {
+      return absl::DataLossError(absl::StrCat(path_, ": cannot be read"));
+    }
+    done += static_cast<size_t>(read);
+  }
+  const size_t size = ByteSize(header_.type);
+  for (size_t i = 0; header_.big_endian && i < count; i += size) {
+    std::reverse(bytes + i, bytes + i + size);
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<NpyArray> ParseNpy(absl::string_view contents) {

@@ -38,6 +38,34 @@ absl::StatusOr<NpyArray> ReadNpy(const std::string& path);
 // The same for a file's contents, with messages that name no path.
 absl::StatusOr<NpyArray> ParseNpy(absl::string_view contents);
 
+// A .npy file whose elements are read as they are needed. Moves, but does not
+// copy. Used by one thread at a time.
+class NpyFile {
+ public:
+  // Opens `path` and reads its header. Errors as for ReadNpy.
+  static absl::StatusOr<NpyFile> Open(const std::string& path);
+
+  NpyFile(NpyFile&& other) noexcept;
+  NpyFile& operator=(NpyFile&&) = delete;
+  ~NpyFile();
+
+  const NpyHeader& header() const { return header_; }
+
+  // Reads `count` bytes from `offset` on, counted from the first element, as
+  // little-endian elements; both are multiples of an element's size. DATA_LOSS
+  // if they cannot be read.
+  absl::Status ReadAt(uint64_t offset, size_t count, char* bytes) const;
+
+ private:
+  NpyFile(std::string path, NpyHeader header, uint64_t data_offset,
+          int descriptor);
+
+  std::string path_;
+  NpyHeader header_;
+  uint64_t data_offset_;
+  int descriptor_;
+};
+
 // What comes before the elements in a file of version 1.0: its size is a
 // multiple of 64.
 std::string NpyPreamble(NpyType type, const std::vector<int64_t>& shape);

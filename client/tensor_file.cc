@@ -16,6 +16,7 @@
 #include "client/message_json.h"
 #include "client/npy.h"
 #include "client/output_file.h"
+#include "client/tensor_file_format.h"
 
 namespace halfstep {
 namespace {
@@ -27,23 +28,20 @@ absl::Status Fault(const std::string& path, absl::string_view fault) {
   return absl::InvalidArgumentError(absl::StrCat(path, ": ", fault));
 }
 
-template <typename Element>
-void AppendBytes(Element element, std::string& bytes) {
-  char memory[sizeof(element)];
-  std::memcpy(memory, &element, sizeof(element));
-  bytes.append(memory, sizeof(element));
-}
-
-std::vector<int64_t> ShapeOf(
-    const google::protobuf::RepeatedField<int64_t>& shape) {
-  return {shape.begin(), shape.end()};
-}
-
 // How many bytes one code has without packing.
 size_t CodeBytes(const v1::QuantizationSpec& spec) {
   if (spec.bits() > 16) return 4;
   return spec.bits() > 8 ? 2 : 1;
 }
+
+// The spec of the codes as they are written: values are written unpacked.
+v1::QuantizationSpec WrittenSpec(const v1::QuantizedTensor& tensor) {
+  v1::QuantizationSpec spec = tensor.parameters().spec();
+  if (!tensor.values().empty()) spec.set_packing(v1::PACKING_NONE);
+  return spec;
+}
+
+}  // namespace
 
 NpyType CodesType(const v1::QuantizationSpec& spec) {
   if (spec.packing() == v1::PACKING_DENSE) return NpyType::kUint8;
@@ -62,6 +60,54 @@ NpyType CodesType(const v1::QuantizationSpec& spec) {
   }
 }
 
+std::string DescriptionText(v1::QuantizedTensor tensor) {
+  *tensor.mutable_parameters()->mutable_spec() = WrittenSpec(tensor);
+  tensor.clear_codes();
+  tensor.clear_values();
+  nlohmann::ordered_json json = ToJson(tensor);
+  json.erase("values");
+  return absl::StrCat(json.dump(2), "\n");
+}
+
+std::string WidenedBFloat16(absl::string_view reals) {
+  std::string wide;
+  wide.reserve(reals.size() * 2);
+  for (size_t i = 0; i + 1 < reals.size(); i += 2) {
+    wide.append({'\0', '\0', reals[i], reals[i + 1]});
+  }
+  return wide;
+}
+
+absl::StatusOr<std::string> ReadText(const std::string& path) {
+  std::error_code error;
+  errno = 0;
+  std::ifstream file(path, std::ios::binary);
+  const uint64_t size = std::filesystem::file_size(path, error);
+  if (!file.is_open() || error) {
+    const int number = errno != 0 ? errno : error.value();
+    return absl::ErrnoToStatus(number, absl::StrCat(path, ": cannot be read"));
+  }
+  if (size > kJsonBytesMax) {
+    return Fault(path,
+                 absl::StrCat(size, " bytes; must be at most ", kJsonBytesMax));
+  }
+  return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+namespace {
+
+template <typename Element>
+void AppendBytes(Element element, std::string& bytes) {
+  char memory[sizeof(element)];
+  std::memcpy(memory, &element, sizeof(element));
+  bytes.append(memory, sizeof(element));
+}
+
+std::vector<int64_t> ShapeOf(
+    const google::protobuf::RepeatedField<int64_t>& shape) {
+  return {shape.begin(), shape.end()};
+}
+
 // The codes as they are laid out without packing: their lowest bytes.
 std::string Unpacked(const google::protobuf::RepeatedField<int64_t>& values,
                      size_t code_bytes) {
@@ -76,13 +122,6 @@ std::string Unpacked(const google::protobuf::RepeatedField<int64_t>& values,
   return bytes;
 }
 
-// The spec of the codes as they are written: values are written unpacked.
-v1::QuantizationSpec WrittenSpec(const v1::QuantizedTensor& tensor) {
-  v1::QuantizationSpec spec = tensor.parameters().spec();
-  if (!tensor.values().empty()) spec.set_packing(v1::PACKING_NONE);
-  return spec;
-}
-
 NpyArray CodesArray(const v1::QuantizedTensor& tensor) {
   const v1::QuantizationSpec spec = WrittenSpec(tensor);
   NpyArray array = {.type = CodesType(spec),
@@ -94,26 +133,6 @@ NpyArray CodesArray(const v1::QuantizedTensor& tensor) {
     array.shape = {static_cast<int64_t>(array.bytes.size())};
   }
   return array;
-}
-
-// `tensor` as JSON without its codes.
-std::string Description(v1::QuantizedTensor tensor) {
-  *tensor.mutable_parameters()->mutable_spec() = WrittenSpec(tensor);
-  tensor.clear_codes();
-  tensor.clear_values();
-  nlohmann::ordered_json json = ToJson(tensor);
-  json.erase("values");
-  return absl::StrCat(json.dump(2), "\n");
-}
-
-// The bytes of BFLOAT16 reals as float32: a lower half of zeros each.
-std::string WidenedBFloat16(const std::string& reals) {
-  std::string wide;
-  wide.reserve(reals.size() * 2);
-  for (size_t i = 0; i + 1 < reals.size(); i += 2) {
-    wide.append({'\0', '\0', reals[i], reals[i + 1]});
-  }
-  return wide;
 }
 
 NpyArray RealsArray(const v1::Tensor& tensor) {
@@ -139,22 +158,6 @@ NpyArray RealsArray(const v1::Tensor& tensor) {
     }
   }
   return array;
-}
-
-absl::StatusOr<std::string> ReadText(const std::string& path) {
-  std::error_code error;
-  errno = 0;
-  std::ifstream file(path, std::ios::binary);
-  const uint64_t size = std::filesystem::file_size(path, error);
-  if (!file.is_open() || error) {
-    const int number = errno != 0 ? errno : error.value();
-    return absl::ErrnoToStatus(number, absl::StrCat(path, ": cannot be read"));
-  }
-  if (size > kJsonBytesMax) {
-    return Fault(path,
-                 absl::StrCat(size, " bytes; must be at most ", kJsonBytesMax));
-  }
-  return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
 absl::Status CheckFit(const std::string& base,
@@ -242,7 +245,7 @@ absl::Status WriteQuantized(const std::string& base,
   if (!json.ok()) return json.status();
   absl::Status status = npy->Write(NpyPreamble(codes.type, codes.shape));
   if (status.ok()) status = npy->Write(codes.bytes);
-  if (status.ok()) status = json->Write(Description(tensor));
+  if (status.ok()) status = json->Write(DescriptionText(tensor));
   if (!status.ok()) return status;
   OutputFile* const files[] = {&*npy, &*json};
   return OutputFile::Commit(files);

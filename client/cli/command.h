@@ -62,6 +62,8 @@ void AddError(Commands& commands);
 void AddInfo(Commands& commands);
 void AddHealth(Commands& commands);
 void AddLoad(Commands& commands);
+void AddCalibrate(Commands& commands);
+void AddParameters(Commands& commands);
 
 }  // namespace halfstep::cli
 

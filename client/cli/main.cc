@@ -51,6 +51,8 @@ ExitCode Run(int argc, char** argv) {
   AddDequantize(commands);
   AddFakeQuantize(commands);
   AddError(commands);
+  AddCalibrate(commands);
+  AddParameters(commands);
   AddInfo(commands);
   AddHealth(commands);
   AddLoad(commands);

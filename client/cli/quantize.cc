@@ -1,17 +1,22 @@
 // halfstep quantize: reals to codes.
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "client/cli/command.h"
 #include "client/cli/connection.h"
+#include "client/cli/large_tensor.h"
 #include "client/cli/report.h"
 #include "client/cli/spec_options.h"
 #include "client/cli/tensor_input.h"
 #include "client/elements.h"
 #include "client/message_json.h"
+#include "client/npy.h"
 #include "client/numpy_print.h"
 #include "client/tensor_file.h"
 
@@ -60,9 +65,61 @@ void PrintForPeople(const v1::QuantizeResponse& response,
   if (base.empty()) std::cout << FormatArray(CodesOf(tensor)) << '\n';
 }
 
-ExitCode Run(const Options& options, const GlobalOptions& globals) {
+ExitCode Show(const v1::QuantizeResponse& response, const std::string& base,
+              const GlobalOptions& globals) {
+  if (globals.json) {
+    PrintForMachines(response, base.empty());
+  } else {
+    PrintForPeople(response, base);
+  }
+  return ExitCode::kDone;
+}
+
+// For a file that one message cannot hold.
+ExitCode RunLarge(const Options& options, const std::string& base,
+                  const NpyFile& file, uint64_t piece_bytes,
+                  const GlobalOptions& globals, Client& client) {
+  if (base.empty()) {
+    return Fail(ExitCode::kUsage,
+                absl::InvalidArgumentError(
+                    "--output: not given; must be for a tensor of this size"));
+  }
+  v1::QuantizeStreamHeader header;
+  header.set_measure_error(options.measure_error);
+  const absl::Status how = SetHow(options.spec, header);
+  if (!how.ok()) return Fail(ExitCode::kFile, how);
+  const absl::StatusOr<v1::QuantizeResponse> response = QuantizeFile(
+      options.input.file, file, std::move(header), base, piece_bytes, client);
+  if (!response.ok()) return FailLarge(response.status());
+  return Show(*response, base, globals);
+}
+
+ExitCode RunWhole(const Options& options, const std::string& base,
+                  const GlobalOptions& globals, Client& client) {
   absl::StatusOr<v1::Tensor> tensor = Load(options.input);
   if (!tensor.ok()) return Fail(ExitCode::kFile, tensor.status());
+  v1::QuantizeRequest request;
+  *request.mutable_tensor() = *std::move(tensor);
+  request.set_measure_error(options.measure_error);
+  const absl::Status how = SetHow(options.spec, request);
+  if (!how.ok()) return Fail(ExitCode::kFile, how);
+  const absl::StatusOr<v1::QuantizeResponse> response =
+      client.Quantize(request);
+  if (!response.ok()) return FailCall(response.status());
+  if (!base.empty()) {
+    const absl::Status status = WriteQuantized(base, response->tensor());
+    if (!status.ok()) return Fail(ExitCode::kFile, status);
+  }
+  return Show(*response, base, globals);
+}
+
+ExitCode Run(const Options& options, const GlobalOptions& globals) {
+  std::optional<NpyFile> file;
+  if (!options.input.file.empty()) {
+    absl::StatusOr<NpyFile> opened = NpyFile::Open(options.input.file);
+    if (!opened.ok()) return Fail(ExitCode::kFile, opened.status());
+    file.emplace(*std::move(opened));
+  }
   const std::string base = BaseOf(options.output);
   if (!options.output.empty()) {
     const std::string name = std::filesystem::path(base).filename();
@@ -75,25 +132,18 @@ ExitCode Run(const Options& options, const GlobalOptions& globals) {
         CheckOutput(options.input.file, absl::StrCat(base, ".npy"));
     if (!output.ok()) return Fail(ExitCode::kUsage, output);
   }
-  v1::QuantizeRequest request;
-  *request.mutable_tensor() = *std::move(tensor);
-  request.set_measure_error(options.measure_error);
-  const absl::Status how = SetHow(options.spec, request);
-  if (!how.ok()) return Fail(ExitCode::kFile, how);
   return WithClient(globals, [&](Client& client) {
-    const absl::StatusOr<v1::QuantizeResponse> response =
-        client.Quantize(request);
-    if (!response.ok()) return FailCall(response.status());
-    if (!base.empty()) {
-      const absl::Status status = WriteQuantized(base, response->tensor());
-      if (!status.ok()) return Fail(ExitCode::kFile, status);
-    }
-    if (globals.json) {
-      PrintForMachines(*response, base.empty());
-    } else {
-      PrintForPeople(*response, base);
-    }
-    return ExitCode::kDone;
+    if (!file.has_value()) return RunWhole(options, base, globals, client);
+    // A code has at most 4 bytes.
+    const uint64_t elements =
+        file->header().data_bytes / ByteSize(file->header().type);
+    const uint64_t bytes = std::max(file->header().data_bytes, 4 * elements);
+    const absl::StatusOr<MessageSizes> sizes = AskMessageSizes(client);
+    if (!sizes.ok()) return FailCall(sizes.status());
+    return bytes > sizes->bytes_max
+               ? RunLarge(options, base, *file, sizes->piece_bytes, globals,
+                          client)
+               : RunWhole(options, base, globals, client);
   });
 }
 
