@@ -6,6 +6,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/time.h"
@@ -56,15 +57,20 @@ absl::StatusOr<absl::Duration> DurationOf(absl::string_view option,
   return duration;
 }
 
-absl::StatusOr<uint64_t> SizeOf(absl::string_view option, std::string text) {
-  const std::string given = text;
-  const std::string fault = CLI::AsSizeValue(/*kb_is_1000=*/true)(text);
+absl::StatusOr<uint64_t> SizeOf(absl::string_view option,
+                                const std::string& text) {
   uint64_t size = 0;
-  if (!fault.empty() || !absl::SimpleAtoi(text, &size)) {
-    return Fault(option, absl::StrCat("'", given, "'"),
-                 "a size such as 4096, 64KiB or 1MiB");
+  try {
+    std::string bytes = text;
+    if (CLI::AsSizeValue(/*kb_is_1000=*/true)(bytes).empty() &&
+        absl::SimpleAtoi(bytes, &size)) {
+      return size;
+    }
+  } catch (const CLI::ValidationError&) {
+    // Its message names neither the option nor an example.
   }
-  return size;
+  return Fault(option, absl::StrCat("'", text, "'"),
+               "a size such as 4096, 64KiB or 1MiB");
 }
 
 absl::StatusOr<load::Rpc> RpcOf(absl::string_view option,
@@ -114,7 +120,7 @@ absl::Status CheckRanges(const LoadOptions& options) {
   for (const double rate : options.rates) {
     if (!(rate > 0) || !(rate <= kRateMax)) {
       return Fault("--rate", absl::StrCat(rate),
-                   absl::StrCat("in (0, ", kRateMax, "] calls per second"));
+                   absl::StrFormat("in (0, %.0f] calls per second", kRateMax));
     }
   }
   const auto in_range = [](absl::string_view option, int value, int most) {

@@ -211,4 +211,20 @@ void PrintTableLine(const Row& row) {
   std::cout.flush();
 }
 
+void PrintLimit(const load::Limit& limit, absl::Duration p99_below) {
+  const std::string bound = absl::FormatDuration(p99_below);
+  if (!limit.rate.has_value()) {
+    std::cout << absl::StrFormat("limit: none: p99 is not below %s at %.5g/s\n",
+                                 bound, limit.too_high.value_or(0));
+    return;
+  }
+  std::cout << absl::StrFormat("limit: %.5g/s with p99 below %s", *limit.rate,
+                               bound);
+  if (limit.too_high.has_value()) {
+    std::cout << absl::StrFormat("; %.5g/s is too much", *limit.too_high);
+    if (limit.client_was_bottleneck) std::cout << " for this client";
+  }
+  std::cout << '\n';
+}
+
 }  // namespace halfstep::cli

@@ -4,6 +4,8 @@
 
 #include <string>
 
+#include "absl/time/time.h"
+#include "client/load/limit.h"
 #include "client/load/results.h"
 #include "client/load/run_step.h"
 #include "client/load/workload.h"
@@ -40,6 +42,9 @@ void PrintStep(const load::Row& row);
 // Several steps: a header, then one line for each as it ends.
 void PrintTableHeader();
 void PrintTableLine(const load::Row& row);
+
+// What a search found.
+void PrintLimit(const load::Limit& limit, absl::Duration p99_below);
 
 }  // namespace halfstep::cli
 

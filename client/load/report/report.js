@@ -98,7 +98,7 @@
           dash: i < COLOURS.length ? undefined : [6, 4],
           width: 2,
           spanGaps: true,
-          points: { show: x.points },
+          points: { show: x.points, size: 8, fill: COLOURS[i % COLOURS.length] },
           value: (_, v) => time(v),
         })),
       ],
