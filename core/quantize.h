@@ -37,14 +37,15 @@ struct Cuts {
 class QuantizePlan {
  public:
   // Dynamic quantization: the parameters come from the tensor itself.
-  // INVALID_ARGUMENT with a path relative to the spec, or "shape";
+  // INVALID_ARGUMENT with the path "shape" or one under "spec";
   // RESOURCE_EXHAUSTED if there would be more than `pairs_max` pairs.
   static absl::StatusOr<QuantizePlan> Dynamic(const Spec& spec, DataType dtype,
                                               absl::Span<const int64_t> shape,
                                               uint64_t pairs_max);
 
   // Static quantization: `parameters` are used as they are. Errors as for
-  // ResolveParameters. Also the plan to dequantize with.
+  // ResolveParameters, under "parameters", or "shape". Also the plan to
+  // dequantize with.
   static absl::StatusOr<QuantizePlan> Static(const Parameters& parameters,
                                              DataType dtype,
                                              absl::Span<const int64_t> shape,

@@ -172,7 +172,7 @@ HWY_INLINE CutCodes<D> Cut(D d, V x, const PairLanes<D>& pair,
 // The codes of a vector in which some real is an exception, with all that this
 // entails. `valid` says which lanes count.
 template <Order kOrder, class D, class V, class M>
-HWY_INLINE typename CodeLanes<D>::V CountCuts(D d, V x, M valid,
+HWY_NOINLINE typename CodeLanes<D>::V CountCuts(D d, V x, M valid,
                                               const PairLanes<D>& pair,
                                               const RuleLanes<D>& rule,
                                               CutCounts* cuts) {

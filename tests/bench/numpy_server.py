@@ -48,20 +48,28 @@ def quantize(request, _context):
     return response
 
 
+def info(_request, _context):
+    """What the load tester asks before it begins."""
+    return pb.GetServerInfoResponse(max_message_bytes=256 << 20)
+
+
 def main():
     address = sys.argv[1]
     server = grpc.server(futures.ThreadPoolExecutor(2), options=UNLIMITED)
-    handler = grpc.unary_unary_rpc_method_handler(
-        quantize,
-        request_deserializer=pb.QuantizeRequest.FromString,
-        response_serializer=pb.QuantizeResponse.SerializeToString,
-    )
+    methods = {
+        "Quantize": grpc.unary_unary_rpc_method_handler(
+            quantize,
+            request_deserializer=pb.QuantizeRequest.FromString,
+            response_serializer=pb.QuantizeResponse.SerializeToString,
+        ),
+        "GetServerInfo": grpc.unary_unary_rpc_method_handler(
+            info,
+            request_deserializer=pb.GetServerInfoRequest.FromString,
+            response_serializer=pb.GetServerInfoResponse.SerializeToString,
+        ),
+    }
     server.add_generic_rpc_handlers(
-        [
-            grpc.method_handlers_generic_handler(
-                "halfstep.v1.QuantizationService", {"Quantize": handler}
-            )
-        ]
+        [grpc.method_handlers_generic_handler("halfstep.v1.QuantizationService", methods)]
     )
     port = server.add_insecure_port(address)
     server.start()

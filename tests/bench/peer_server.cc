@@ -9,7 +9,7 @@
 //   peer_server nothing|generated ADDRESS
 //
 // Prints `listening on ADDRESS` and serves until SIGTERM.
-#include <grpcpp/generic/callback_generic_service.h>
+#include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/grpcpp.h>
 #include <signal.h>
 
@@ -31,10 +31,24 @@ namespace {
 // Replies of the server that does nothing: memory that is there already.
 constexpr size_t kReplyBytesMax = size_t{64} << 20;
 
+const std::string kService = "/halfstep.v1.QuantizationService/";
+
+// What the load tester asks before it begins.
+v1::GetServerInfoResponse Info() {
+  v1::GetServerInfoResponse info;
+  info.set_max_message_bytes(CallLimits().max_message_bytes);
+  return info;
+}
+
 class NothingCall final : public grpc::ServerGenericBidiReactor {
  public:
-  explicit NothingCall(const std::vector<char>& memory) : memory_(memory) {
-    StartRead(&request_);
+  NothingCall(const std::vector<char>& memory, const std::string& method)
+      : memory_(memory), asks_for_info_(method == kService + "GetServerInfo") {
+    if (asks_for_info_ || method == kService + "Quantize") {
+      StartRead(&request_);
+    } else {
+      Finish(grpc::Status(grpc::UNIMPLEMENTED, method));
+    }
   }
 
  private:
@@ -42,24 +56,27 @@ class NothingCall final : public grpc::ServerGenericBidiReactor {
     if (!ok) return Finish(grpc::Status::CANCELLED);
     const size_t size = std::min(request_.Length() / 4, memory_.size());
     request_.Clear();
-    const grpc::Slice slice(memory_.data(), size, grpc::Slice::STATIC_SLICE);
+    const grpc::Slice slice =
+        asks_for_info_
+            ? grpc::Slice(Info().SerializeAsString())
+            : grpc::Slice(memory_.data(), size, grpc::Slice::STATIC_SLICE);
     reply_ = grpc::ByteBuffer(&slice, 1);
     StartWriteAndFinish(&reply_, grpc::WriteOptions(), grpc::Status::OK);
   }
   void OnDone() override { delete this; }
 
   const std::vector<char>& memory_;
+  const bool asks_for_info_;
   grpc::ByteBuffer request_;
   grpc::ByteBuffer reply_;
 };
 
 class NothingService final : public grpc::CallbackGenericService {
  public:
-  // Zeros are a valid empty message only at length 0; nobody looks.
   NothingService() : memory_(kReplyBytesMax, 1) {}
   grpc::ServerGenericBidiReactor* CreateReactor(
-      grpc::GenericCallbackServerContext*) override {
-    return new NothingCall(memory_);
+      grpc::GenericCallbackServerContext* context) override {
+    return new NothingCall(memory_, context->method());
   }
 
  private:
@@ -81,6 +98,15 @@ class GeneratedService final : public v1::QuantizationService::CallbackService {
     } else if (!executor_.Submit(compute)) {
       reactor->Finish(grpc::Status(grpc::RESOURCE_EXHAUSTED, "busy"));
     }
+    return reactor;
+  }
+
+  grpc::ServerUnaryReactor* GetServerInfo(
+      grpc::CallbackServerContext* context, const v1::GetServerInfoRequest*,
+      v1::GetServerInfoResponse* response) override {
+    *response = Info();
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    reactor->Finish(grpc::Status::OK);
     return reactor;
   }
 
@@ -127,7 +153,9 @@ int Serve(const std::string& mode, const std::string& address) {
   pthread_sigmask(SIG_BLOCK, &stop, nullptr);
 
   grpc::ServerBuilder builder;
-  const auto options = Resolve(ServerOptions{.listen = {address}});
+  ServerOptions defaults;
+  defaults.listen = {address};
+  const auto options = Resolve(defaults);
   if (!options.ok()) return 2;
   SetTransport(*options, builder);
   int port = 0;
