@@ -71,6 +71,8 @@ def check_plain(language, address, total):
     match = re.search(r"^golden +(\d+) vectors agree$", output, re.MULTILINE)
     expect(match and int(match.group(1)) == total, f"not {total} golden vectors", output)
     expect("field spec.bits" in output, "the field at fault was not printed", output)
+    if language.name == "go":
+        expect(output in grpcurl.PAGE.read_text(), "docs/clients.md shows another output", output)
     return int(match.group(1))
 
 

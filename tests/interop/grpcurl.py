@@ -11,6 +11,7 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
 PAGE = ROOT / "docs" / "clients.md"
 ADDRESS = "127.0.0.1:50051"
 TIMEOUT_SECONDS = 30
@@ -52,6 +53,9 @@ def check(address, write=False):
             raise ValueError(f"docs/clients.md has\n{block}\nbut now it is\n{now}")
     if total == 0:
         raise ValueError("docs/clients.md: no call of grpcurl")
+    for command in re.findall(r"(?m)^grpcurl .*", README.read_text()):
+        if f"$ {command}\n" not in text:
+            raise ValueError(f"README.md: {command}\nmust be shown in docs/clients.md, too")
     if write:
         PAGE.write_text(text)
     return total
