@@ -115,7 +115,7 @@ def compare(address, size, rate, options):
 
 def main():
     parser = argparse.ArgumentParser(prog="./dev interop --ghz", allow_abbrev=False)
-    parser.add_argument("--sizes", default="1024,4096,16384", help="bytes of reals, a list")
+    parser.add_argument("--sizes", default="1024,4096,8192", help="bytes of reals, a list")
     parser.add_argument("--rate", type=int, help="calls per second")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=int, default=2, help="of each measurement")
