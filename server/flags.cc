@@ -46,6 +46,23 @@ void AddLimits(CLI::App& app, ServerOptions& options) {
       ->envname("HALFSTEP_MAX_MESSAGE_BYTES")
       ->type_name("SIZE")
       ->default_str("256MiB");
+  app.add_option("--max-buffered-bytes", options.call.max_buffered_bytes,
+                 "Bytes that one stream may hold back")
+      ->transform(size)
+      ->envname("HALFSTEP_MAX_BUFFERED_BYTES")
+      ->type_name("SIZE")
+      ->default_str("256MiB");
+  app.add_option("--max-parameter-pairs", options.call.max_parameter_pairs,
+                 "Pairs of scale and zero point per tensor")
+      ->envname("HALFSTEP_MAX_PARAMETER_PAIRS")
+      ->type_name("COUNT")
+      ->capture_default_str();
+  app.add_option("--max-calibration-summaries",
+                 options.call.max_calibration_summaries,
+                 "Indices of a calibration axis")
+      ->envname("HALFSTEP_MAX_CALIBRATION_SUMMARIES")
+      ->type_name("COUNT")
+      ->capture_default_str();
   app.add_option(
          "--max-bytes-in-flight", options.load.max_bytes_in_flight,
          "Bytes that all calls together may hold; default half of the memory")

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Tensors of any size through the streams, on a server that hardly grows.
 
     tests/end_to_end/large_streams.py [--mib 4096]
