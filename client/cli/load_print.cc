@@ -39,6 +39,7 @@ std::string Entries(const std::vector<load::Weighted<T>>& mix,
                     const Name& name) {
   if (mix.size() == 1) return name(mix.front().value);
   std::vector<std::string> entries;
+  entries.reserve(mix.size());
   for (const load::Weighted<T>& entry : mix) {
     entries.push_back(
         absl::StrFormat("%s:%g", name(entry.value), entry.weight));
