@@ -297,7 +297,7 @@ void AddLoadOptions(CLI::App& command, LoadOptions& options) {
   constexpr char kHow[] = "How to send it";
   add(kHow, "--channels", options.channels, "N", "Connections [4]");
   add(kHow, "--threads", options.threads, "N",
-      "Threads that take up replies [1]");
+      "Threads that take up replies [2]");
   add(kHow, "--max-outstanding", options.outstanding_max, "N",
       "Open loop: calls in flight at most [10000]");
 

@@ -37,7 +37,7 @@ struct LoadOptions {
   uint64_t seed = 1;
 
   int channels = 4;
-  int threads = 1;
+  int threads = 2;
   int outstanding_max = 10'000;
   std::vector<double> verify;  // empty: not asked for
 
