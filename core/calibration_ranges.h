@@ -40,7 +40,8 @@ RealRange PercentileRange(absl::Span<const DensityPiece> pieces,
 // are many, 33 spread evenly) that keeps the codes within the range; then more
 // finely around the best. The pair of the whole range is kept unless another
 // one is better by more than 0.5 %, so that what the histogram does not know
-// cannot make things worse.
+// cannot make things worse; and, up to 8 bits, where all reals may lie on its
+// codes: then it loses nothing.
 ScalePair LeastSquaredErrorPair(const Spec& spec, DataType dtype,
                                 absl::Span<const DensityPiece> pieces,
                                 const RealRange& whole);

@@ -25,6 +25,7 @@ constexpr double kStepMin = 1.0005;
 // Scales of the last pass, in (1 +- kLastReach) times the best.
 constexpr int kLastScales = 60;
 constexpr double kLastReach = 0.15;
+constexpr uint32_t kLatticeBitsMax = 8;
 // By how much a pair must be better than that of the whole range.
 constexpr double kKeepWhole = 0.995;
 
@@ -69,7 +70,7 @@ class Search {
   }
 
   ScalePair Run() {
-    if (whole_.error == 0) return PairOf(whole_);
+    if (whole_.error == 0 || MayLieOnCodes()) return PairOf(whole_);
     Coarse();
     Candidate best = whole_;
     for (const Candidate& start : starts_) {
@@ -82,6 +83,21 @@ class Search {
   }
 
  private:
+  // Whether every real may be the reconstruction of a code of the whole range,
+  // as whole numbers and reals that were quantized before are: then nothing is
+  // lost, whatever the density says. With more bits than kLatticeBitsMax,
+  // buckets hold several codes each, and tell nothing.
+  bool MayLieOnCodes() const {
+    if (spec_.bits > kLatticeBitsMax) return false;
+    return std::all_of(
+        pieces_.begin(), pieces_.end(), [this](const DensityPiece& piece) {
+          const double rounding =
+              std::max(std::fabs(piece.low), std::fabs(piece.high)) * 0x1p-22;
+          return std::floor((piece.high + rounding) / whole_.scale) >=
+                 std::ceil((piece.low - rounding) / whole_.scale);
+        });
+  }
+
   // Through the range that the pair spans, so that every rule of the profile
   // applies: what is measured is what static quantization will do.
   ScalePair PairOf(const Candidate& candidate) const {

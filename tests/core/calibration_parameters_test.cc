@@ -310,6 +310,30 @@ TEST_F(CalibrationParameters, MseIsTheBestRangeThereIs) {
   }
 }
 
+TEST_F(CalibrationParameters, MseKeepsWhatLosesNothing) {
+  // Whole numbers that 8 bits hold, and reals that were quantized before.
+  std::vector<float> integers;
+  for (int i = 0; i < 25600; ++i) {
+    integers.push_back(static_cast<float>(i % 256));
+  }
+  std::vector<float> quantized = ReadReals("glove_1000x100.npy");
+  for (float& real : quantized) real = std::round(real / 0.03f) * 0.03f;
+  for (const Scheme scheme : {Scheme::kAsymmetric, Scheme::kSymmetric}) {
+    const bool symmetric = scheme == Scheme::kSymmetric;
+    const std::vector<float>& reals = symmetric ? quantized : integers;
+    const Spec spec = SpecOf(scheme, 8);
+    const CalibrationState state = StateOf(reals);
+    const Parameters whole = Compute(state, Ask(spec)).parameters;
+    const Parameters found =
+        Compute(state, Ask(spec, CalibrationMethod::kMse)).parameters;
+    if (!symmetric) {
+      EXPECT_EQ(Measured(reals, found).mean_squared_error, 0);
+    }
+    EXPECT_LE(Measured(reals, found).mean_squared_error,
+              1.005 * Measured(reals, whole).mean_squared_error);
+  }
+}
+
 TEST_F(CalibrationParameters, EntropyCutsTheTailOfHeavyTails) {
   const std::vector<float> reals = ReadReals("silero_vad_encoder3.npy");
   const CalibrationState state = StateOf(reals);

@@ -7,6 +7,7 @@ import grpc
 import numpy as np
 import pytest
 
+import calibration_table
 from server_process import ROOT, binary, refusal
 
 GLOVE = ROOT / "tests" / "data" / "glove_1000x100.npy"
@@ -193,6 +194,12 @@ def test_known_ranges(pb, calibration):
         np.float32(4) / np.float32(255), np.float32(2) / np.float32(255)]
     assert list(reply.parameters.zero_point) == [64, 0]
     assert not reply.HasField("expected_error")
+
+
+def test_the_tables_of_the_documentation(server):
+    text = (ROOT / "docs" / "calibration.md").read_text()
+    for table in calibration_table.tables(calibration_table.Calibrator(server)):
+        assert "\n".join(table) in text
 
 
 # --- What bad input gets.
