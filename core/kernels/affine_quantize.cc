@@ -173,9 +173,9 @@ HWY_INLINE CutCodes<D> Cut(D d, V x, const PairLanes<D>& pair,
 // entails. `valid` says which lanes count.
 template <Order kOrder, class D, class V, class M>
 HWY_NOINLINE typename CodeLanes<D>::V CountCuts(D d, V x, M valid,
-                                              const PairLanes<D>& pair,
-                                              const RuleLanes<D>& rule,
-                                              CutCounts* cuts) {
+                                                const PairLanes<D>& pair,
+                                                const RuleLanes<D>& rule,
+                                                CutCounts* cuts) {
   using T = hn::TFromD<D>;
   const auto below = hn::Lt(x, rule.clamp_min);
   const auto above = hn::Gt(x, rule.clamp_max);

@@ -181,7 +181,8 @@ void UnpackOneByOne(const uint8_t* dense, size_t count, uint32_t bits,
 // Two's complement of `bits` bits to that of the whole type.
 template <typename C>
 void ExtendSign(C* codes, size_t count, uint32_t bits) {
-  const C sign = static_cast<C>(uint64_t{1} << (bits - 1));
+  const uint64_t mask = (uint64_t{1} << bits) - 1;
+  const C sign = static_cast<C>(mask - mask / 2);
   for (size_t i = 0; i < count; ++i) {
     C code;
     std::memcpy(&code, codes + i, sizeof(C));

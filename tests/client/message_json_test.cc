@@ -44,7 +44,8 @@ TEST(MessageJson, IsReadBackExactly) {
 TEST(MessageJson, NamesAreThoseOfTheProto) {
   const nlohmann::ordered_json json = ToJson(Tensor());
   EXPECT_EQ(json["parameters"]["spec"]["scheme"], "SCHEME_ASYMMETRIC");
-  EXPECT_EQ(json["parameters"]["zero_point"], nlohmann::json::array({-11}));
+  EXPECT_EQ(json["parameters"]["zero_point"],
+            nlohmann::ordered_json::array({-11}));
   EXPECT_EQ(json["codes"], "/wAB");
 }
 

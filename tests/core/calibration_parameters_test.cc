@@ -131,7 +131,7 @@ class CalibrationParameters : public ::testing::Test {
 std::vector<Spec> Specs() {
   std::vector<Spec> specs;
   for (const Scheme scheme : {Scheme::kAsymmetric, Scheme::kSymmetric}) {
-    for (const uint32_t bits : {8, 4, 3}) {
+    for (const uint32_t bits : {8u, 4u, 3u}) {
       specs.push_back(SpecOf(scheme, bits));
     }
   }
@@ -340,7 +340,7 @@ TEST_F(CalibrationParameters, EntropyCutsTheTailOfHeavyTails) {
   const double largest =
       std::max(-state.summaries[0].min, state.summaries[0].max);
   double threshold_before = 0;
-  for (const uint32_t bits : {3, 4, 8}) {
+  for (const uint32_t bits : {3u, 4u, 8u}) {
     const Spec spec = SpecOf(Scheme::kSymmetric, bits);
     const auto result = Compute(state, Ask(spec, CalibrationMethod::kEntropy));
     const double threshold =

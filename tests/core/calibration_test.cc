@@ -93,7 +93,7 @@ std::vector<float> ManyKinds(size_t count, std::mt19937_64& random) {
 
 TEST(Calibration, CountsAsDefined) {
   std::mt19937_64 random(1);
-  for (const size_t count : {0, 1, 2, 3, 4, 5, 7, 100, 5000, 70001}) {
+  for (const size_t count : {0u, 1u, 2u, 3u, 4u, 5u, 7u, 100u, 5000u, 70001u}) {
     SCOPED_TRACE(count);
     const std::vector<float> reals = ManyKinds(count, random);
     const CalibrationState state =

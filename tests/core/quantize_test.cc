@@ -66,7 +66,8 @@ size_t PairOf(const TensorCase& tensor, size_t element) {
   size_t pair = 0;
   size_t stride = 1;
   for (int i = rank - 1; i >= 0; --i) {
-    const auto length = static_cast<size_t>(tensor.shape[i]);
+    const auto length =
+        static_cast<size_t>(tensor.shape[static_cast<size_t>(i)]);
     size_t index = element % length;
     element /= length;
     size_t count = length;

@@ -154,8 +154,8 @@ class StreamTest : public ::testing::Test {
     size_t begin = 0;
     for (const size_t end : RandomCuts(reals.size(), random)) {
       // In memory that is gone after Keep.
-      const std::vector<std::byte> piece(reals.begin() + begin,
-                                         reals.begin() + end);
+      const std::vector<std::byte> piece(reals.data() + begin,
+                                         reals.data() + end);
       ASSERT_EQ(stream.Add(Pieces(piece)), absl::OkStatus());
       Drain(stream, out);
       begin = end;
@@ -321,8 +321,8 @@ TEST_F(StreamTest, DequantizesToTheSameBitsHoweverCodesAreCut) {
     std::vector<std::byte> out;
     size_t from = 0;
     for (const size_t end : RandomCuts(codes.size(), random)) {
-      const std::vector<std::byte> piece(codes.begin() + from,
-                                         codes.begin() + end);
+      const std::vector<std::byte> piece(codes.data() + from,
+                                         codes.data() + end);
       ASSERT_EQ((*stream)->Add(Pieces(piece)), absl::OkStatus());
       while (const auto window = (*stream)->Next()) {
         const size_t at = out.size();
@@ -363,10 +363,10 @@ TEST_F(StreamTest, RefusesWhatWouldHaveToBeHeldBack) {
   const TensorStreamLimits limits = {.buffered_bytes_max = 4000,
                                      .pairs_max = 10};
   const auto fits =
-      QuantizeStream::Dynamic({}, DataType::kFloat32, {{1000}}, false, limits);
+      QuantizeStream::Dynamic({}, DataType::kFloat32, {1000}, false, limits);
   EXPECT_TRUE(fits.ok());
   const auto whole =
-      QuantizeStream::Dynamic({}, DataType::kFloat32, {{1001}}, false, limits);
+      QuantizeStream::Dynamic({}, DataType::kFloat32, {1001}, false, limits);
   EXPECT_EQ(whole.status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(whole.status().message()), HasSubstr("Observe"));
   Spec rows;
@@ -396,8 +396,8 @@ TEST_F(StreamTest, NamesWhatIsMissingOrTooMuch) {
   parameters.scale = {1};
   parameters.zero_point = {0};
   const auto begin = [&] {
-    return *QuantizeStream::Static(parameters, DataType::kFloat32, {{10}},
-                                   false, kLimits);
+    return *QuantizeStream::Static(parameters, DataType::kFloat32, {10}, false,
+                                   kLimits);
   };
   EXPECT_EQ(FieldPath(begin()->Add(part(41))), "data");
   EXPECT_EQ(FieldPath(begin()->Add(part(21))), "data");  // a byte of element 5
@@ -412,7 +412,7 @@ TEST_F(StreamTest, NamesWhatIsMissingOrTooMuch) {
   PairPiece outside = {.scale = {1}, .zero_point = {256}};
   EXPECT_EQ(FieldPath(begin()->AddPairs(outside)), "zero_point[0]");
   auto dynamic =
-      *QuantizeStream::Dynamic({}, DataType::kFloat32, {{10}}, false, kLimits);
+      *QuantizeStream::Dynamic({}, DataType::kFloat32, {10}, false, kLimits);
   PairPiece one = {.scale = {1}, .zero_point = {0}};
   EXPECT_EQ(FieldPath(dynamic->AddPairs(one)), "scale");
 }
@@ -423,8 +423,8 @@ TEST_F(StreamTest, NamesTheIndexOfAnInfinityInTheWholeTensor) {
   Parameters parameters;
   parameters.scale = {1};
   parameters.zero_point = {0};
-  auto stream = QuantizeStream::Static(parameters, DataType::kFloat32,
-                                       {{200000}}, false, kLimits);
+  auto stream = QuantizeStream::Static(parameters, DataType::kFloat32, {200000},
+                                       false, kLimits);
   ASSERT_TRUE(stream.ok());
   ASSERT_EQ((*stream)->Add(Pieces(absl::MakeConstSpan(
                 reinterpret_cast<const std::byte*>(reals.data()), 800000))),

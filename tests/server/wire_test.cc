@@ -309,7 +309,7 @@ TEST(Join, IsWhatTheParserReads) {
   tensor.mutable_parameters()->add_scale(0.5);
   tensor.set_dtype(v1::DATA_TYPE_FLOAT32);
   // Lengths whose varints have 1, 2, 3 and 4 bytes.
-  for (const size_t size : {1, 127, 128, 16'383, 16'384, 2'097'152}) {
+  for (const size_t size : {1u, 127u, 128u, 16'383u, 16'384u, 2'097'152u}) {
     SCOPED_TRACE(size);
     const std::string codes(size, 'c');
     v1::QuantizeResponse expected = response;
