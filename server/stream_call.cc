@@ -175,7 +175,7 @@ class StreamCall final : public Reactor,
     }
     if (!writing_ && !replies_.empty()) {
       writing_ = true;
-      reply_ = std::move(replies_.front());
+      reply_.Swap(&replies_.front());
       replies_.pop_front();
       reply_bytes_ += reply_.Length();
       return Action::kWrite;
@@ -194,7 +194,7 @@ class StreamCall final : public Reactor,
       const absl::MutexLock lock(&mutex_);
       if (!has_more_ && has_message_) {
         // Hands the message over; the next one may be read meanwhile.
-        message_ = std::move(next_message_);
+        message_.Swap(&next_message_);
         next_message_.Clear();
         has_message_ = false;
         is_new_ = true;
