@@ -35,7 +35,7 @@ TEST(NpyFile, ReadsThePiecesOfTheWhole) {
   absl::StatusOr<NpyFile> file = NpyFile::Open(path);
   ASSERT_TRUE(file.ok()) << file.status();
   EXPECT_EQ(file->header().shape, array.shape);
-  for (const size_t piece : {4, 12, 400, 4096}) {
+  for (const size_t piece : {4u, 12u, 400u, 4096u}) {
     EXPECT_EQ(ReadInPieces(*file, piece), array.bytes) << piece;
   }
   char past_the_end[8];
