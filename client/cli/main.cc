@@ -2,7 +2,9 @@
 #include <google/protobuf/stubs/logging.h>
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <iostream>
 #include <new>
 
@@ -82,5 +84,11 @@ int main(int argc, char** argv) {
   // One line per failure, ours: these libraries also log what they return.
   setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   google::protobuf::SetLogHandler(nullptr);
-  return static_cast<int>(halfstep::cli::Run(argc, argv));
+  try {
+    return static_cast<int>(halfstep::cli::Run(argc, argv));
+  } catch (const std::exception& error) {
+    // Such as std::bad_alloc: a file that does not fit into memory.
+    std::fprintf(stderr, "halfstep: %s\n", error.what());
+    return static_cast<int>(halfstep::cli::ExitCode::kRefused);
+  }
 }

@@ -210,6 +210,7 @@ size_t CodeSize(CodeKind kind) {
 
 void PackDense(const void* codes, CodeKind kind, size_t count, uint32_t bits,
                uint8_t* dense) {
+  if (count == 0) return;  // the pointers may be null then
   const size_t size = CodeSize(kind);
   if (bits == 8 * size) {
     std::memcpy(dense, codes, count * size);
@@ -227,6 +228,7 @@ void PackDense(const void* codes, CodeKind kind, size_t count, uint32_t bits,
 
 void UnpackDense(const uint8_t* dense, size_t count, uint32_t bits,
                  CodeKind kind, void* codes) {
+  if (count == 0) return;
   const size_t size = CodeSize(kind);
   const bool is_signed =
       kind == CodeKind::kI8 || kind == CodeKind::kI16 || kind == CodeKind::kI32;

@@ -33,7 +33,9 @@ template <typename T>
 const T* MisalignedCopy(const std::vector<T>& from,
                         std::vector<unsigned char>& storage) {
   storage.resize(from.size() * sizeof(T) + 1);
-  std::memcpy(storage.data() + 1, from.data(), from.size() * sizeof(T));
+  if (!from.empty()) {
+    std::memcpy(storage.data() + 1, from.data(), from.size() * sizeof(T));
+  }
   return reinterpret_cast<const T*>(storage.data() + 1);
 }
 
