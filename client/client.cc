@@ -128,7 +128,7 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Connect(
       options);
 }
 
-Client::Client(std::shared_ptr<grpc::ChannelInterface> channel,
+Client::Client(const std::shared_ptr<grpc::ChannelInterface>& channel,
                const ClientOptions& options)
     : stubs_(std::make_unique<Stubs>(channel)), timeout_(options.timeout) {}
 

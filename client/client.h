@@ -56,7 +56,7 @@ class Client {
 
   // A client on a channel that exists already, such as one inside the process;
   // only options.timeout applies.
-  explicit Client(std::shared_ptr<grpc::ChannelInterface> channel,
+  explicit Client(const std::shared_ptr<grpc::ChannelInterface>& channel,
                   const ClientOptions& options = {});
   ~Client();
   Client(const Client&) = delete;
