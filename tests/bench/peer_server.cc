@@ -40,6 +40,25 @@ v1::GetServerInfoResponse Info() {
   return info;
 }
 
+void AppendVarint(uint64_t value, std::string& out) {
+  for (; value >= 0x80; value >>= 7) {
+    out.push_back(static_cast<char>(value | 0x80));
+  }
+  out.push_back(static_cast<char>(value));
+}
+
+// What stands before `codes` bytes in a QuantizeResponse {tensor {codes}}: the
+// load tester reads one reply before it begins.
+std::string ReplyHeader(size_t codes) {
+  std::string inner;
+  AppendVarint(1000 << 3 | 2, inner);
+  AppendVarint(codes, inner);
+  std::string header;
+  AppendVarint(3 << 3 | 2, header);
+  AppendVarint(inner.size() + codes, header);
+  return header + inner;
+}
+
 class NothingCall final : public grpc::ServerGenericBidiReactor {
  public:
   NothingCall(const std::vector<char>& memory, const std::string& method)
@@ -56,11 +75,10 @@ class NothingCall final : public grpc::ServerGenericBidiReactor {
     if (!ok) return Finish(grpc::Status::CANCELLED);
     const size_t size = std::min(request_.Length() / 4, memory_.size());
     request_.Clear();
-    const grpc::Slice slice =
-        asks_for_info_
-            ? grpc::Slice(Info().SerializeAsString())
-            : grpc::Slice(memory_.data(), size, grpc::Slice::STATIC_SLICE);
-    reply_ = grpc::ByteBuffer(&slice, 1);
+    const grpc::Slice slices[] = {
+        asks_for_info_ ? Info().SerializeAsString() : ReplyHeader(size),
+        grpc::Slice(memory_.data(), size, grpc::Slice::STATIC_SLICE)};
+    reply_ = grpc::ByteBuffer(slices, asks_for_info_ ? 1 : 2);
     StartWriteAndFinish(&reply_, grpc::WriteOptions(), grpc::Status::OK);
   }
   void OnDone() override { delete this; }
