@@ -20,8 +20,8 @@ void Free(std::byte* data) {
 // tensors of nearly one size share buffers and at most an eighth is wasted.
 size_t CapacityFor(size_t size) {
   if (size < BufferPool::kKeptBytesMin) return size;
-  const size_t step = std::bit_floor(size) / 8;
-  return (size + step - 1) / step * step;
+  const size_t step = std::bit_floor(size) / 8;  // a power of two, too
+  return (size + step - 1) & ~(step - 1);
 }
 
 }  // namespace
