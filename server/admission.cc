@@ -50,8 +50,8 @@ absl::Status Admission::Enter(uint64_t bytes, Waiter& waiter) {
     }
     if (!waiting_.empty() || !HasRoom(bytes)) {
       if (waiting_.size() >= limits_.waiting_max) {
-        return BusyError(absl::StrCat("the server is busy: ", waiting_.size(),
-                                      " calls wait already"));
+        return BusyError("max_waiting_calls",
+                         absl::StrCat(waiting_.size(), " calls wait already"));
       }
       waiting_.push_back({&waiter, bytes});
       return absl::OkStatus();
@@ -115,9 +115,10 @@ Ticket Admission::Issue(uint64_t bytes) {
 absl::Status Admission::Grow(uint64_t more) {
   absl::MutexLock lock(&mutex_);
   if (!HasRoom(more)) {
-    return BusyError(absl::StrCat("the server is busy: ", bytes_in_flight_,
-                                  " bytes in flight leave no room for ", more,
-                                  " more"));
+    return BusyError(
+        "max_bytes_in_flight",
+        absl::StrCat(bytes_in_flight_, " bytes in flight leave no room for ",
+                     more, " more"));
   }
   bytes_in_flight_ += more;
   return absl::OkStatus();

@@ -1,143 +1,70 @@
 #include "server/call.h"
 
-#include <grpcpp/impl/codegen/server_callback_handlers.h>
-#include <grpcpp/impl/rpc_service_method.h>
-#include <grpcpp/support/status.h>
+#include <grpcpp/server_context.h>
 
-#include <algorithm>
-#include <new>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/string_view.h"
-#include "absl/time/clock.h"
 #include "core/field_error.h"
 #include "server/grpc_status.h"
+#include "server/request_id.h"
 
 namespace halfstep {
 namespace {
 
-using Reactor = grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
+// The value of `key` in the request's metadata; empty if there is none.
+absl::string_view MetadataOf(const grpc::CallbackServerContext& context,
+                             absl::string_view key) {
+  const auto& metadata = context.client_metadata();
+  const auto found = metadata.find({key.data(), key.size()});
+  if (found == metadata.end()) return {};
+  return {found->second.data(), found->second.size()};
+}
 
-// One call from its first byte to its last. The order is
-//
-//   Begin -> Admitted -> OnReadDone [-> MoveOn] -> Run -> Finish -> OnDone
-//
-// with a short cut to Finish from everywhere. Exactly one thread is in charge
-// of it at any time, and hands it on; beside it only OnCancel may run. Whoever
-// calls Finish touches the call no more: OnDone may delete it at once.
-class UnaryCall final : public Reactor,
-                        private Admission::Waiter,
-                        private Call {
- public:
-  UnaryCall(absl::string_view method, const CallHandler& handler,
-            const CallEnvironment& environment,
-            grpc::CallbackServerContext& context)
-      : Call(environment, absl::FromChrono(context.deadline())),
-        method_(method),
-        handler_(handler),
-        context_(context) {}
-
-  void Begin() {
-    const uint64_t most = limits().max_message_bytes + kFieldBytesAllowance;
-    const absl::Status entered = environment_.admission.Enter(most, *this);
-    if (!entered.ok()) End(entered);
-  }
-
- private:
-  void Admitted(Ticket ticket) override {
-    ticket_ = std::move(ticket);
-    StartRead(&request_);
-  }
-
-  void OnReadDone(bool ok) override {
-    if (!ok) {
-      return End(context_.IsCancelled()
-                     ? absl::CancelledError("the client has gone")
-                     : absl::InvalidArgumentError(absl::StrCat(
-                           "request: no message; must be one message of at "
-                           "most ",
-                           limits().max_message_bytes, " bytes")));
-    }
-    request_bytes_ = request_.Length();
-    // Most replies are no longer than their request; Allocate knows exactly. If
-    // there is no room for this guess, the ticket stays as it is, which
-    // suffices.
-    ticket_.Resize(2 * request_bytes_).IgnoreError();
-    is_inline_ = request_bytes_ <= kInlineRequestBytesMax;
-    if (is_inline_) return Run();
-    MoveOn();
-  }
-
-  void OnCancel() override {
-    cancellation_.Cancel();
-    if (environment_.admission.Leave(*this)) {
-      End(absl::CancelledError("cancelled before it was read"));
-    }
-  }
-
-  void OnDone() override {
-    if (environment_.log.IsWanted(status_)) {
-      environment_.log.Write({.method = method_,
-                              .peer = context_.peer(),
-                              .bytes_in = request_bytes_,
-                              .bytes_out = reply_bytes_,
-                              .queue_time = taken_up_ - arrived_,
-                              .compute_time = computed_ - taken_up_,
-                              .status = status_});
-    }
-    delete this;
-  }
-
-  // Runs, or runs again, on the executor.
-  void MoveOn() {
-    is_inline_ = false;
-    if (!executor().Submit([this] { Run(); })) {
-      End(BusyError("the server is busy: too many calls wait for a thread"));
-    }
-  }
-
-  void Run() {
-    taken_up_ = absl::Now();
-    absl::StatusOr<grpc::ByteBuffer> reply = Compute();
-    if (is_inline_ && must_move_on_) return MoveOn();
-    computed_ = absl::Now();
-    request_.Clear();
-    if (!reply.ok()) return End(reply.status());
-    reply_ = *std::move(reply);
-    reply_bytes_ = reply_.Length();
-    StartWriteAndFinish(&reply_, grpc::WriteOptions(), grpc::Status::OK);
-  }
-
-  absl::StatusOr<grpc::ByteBuffer> Compute() {
-    if (absl::Status wanted = cancellation_.Check(); !wanted.ok())
-      return wanted;
-    try {
-      return handler_(request_, *this);
-    } catch (const std::bad_alloc&) {
-      return BusyError("the server is busy: out of memory");
-    }
-  }
-
-  void End(absl::Status status) {
-    status_ = std::move(status);
-    Finish(ToGrpcStatus(status_));
-  }
-
-  const absl::string_view method_;
-  const CallHandler& handler_;
-  grpc::CallbackServerContext& context_;
-  grpc::ByteBuffer request_;
-  grpc::ByteBuffer reply_;
-  // For the log.
-  absl::Status status_;
-  uint64_t reply_bytes_ = 0;
-  const absl::Time arrived_ = absl::Now();
-  absl::Time taken_up_ = arrived_;
-  absl::Time computed_ = arrived_;
-};
+absl::string_view NameOf(Scheme scheme) {
+  return scheme == Scheme::kSymmetric ? "symmetric" : "asymmetric";
+}
 
 }  // namespace
+
+Call::Call(absl::string_view method, const CallEnvironment& environment,
+           grpc::CallbackServerContext& context)
+    : environment_(environment),
+      context_(context),
+      in_flight_(method, context.c_call()),
+      cancellation_(absl::FromChrono(context.deadline())) {
+  record_.method = method;
+}
+
+absl::Status Call::Open() {
+  environment_.in_flight.Add(in_flight_);
+  record_.request_id = RequestId(MetadataOf(context_, kRequestIdKey));
+  record_.trace_id =
+      std::string(TraceId(MetadataOf(context_, kTraceParentKey)));
+  return absl::OkStatus();
+}
+
+grpc::Status Call::Close(const absl::Status& status) {
+  record_.status = in_flight_.is_stalled()
+                       ? StalledError(environment_.options.load.stall_timeout)
+                       : status;
+  context_.AddTrailingMetadata(kRequestIdKey, record_.request_id);
+  if (std::optional<std::string> pushback = Pushback(record_.status)) {
+    context_.AddTrailingMetadata(kPushbackKey, *std::move(pushback));
+  }
+  return ToGrpcStatus(record_.status);
+}
+
+void Call::Record() {
+  environment_.in_flight.Remove(in_flight_);
+  ticket_.Release();
+  if (!environment_.log.IsWanted(record_.status)) return;
+  record_.queue_time = taken_up_ - arrived_;
+  record_.total_time = absl::Now() - arrived_;
+  record_.peer = context_.peer();
+  environment_.log.Write(record_);
+}
 
 absl::StatusOr<Buffer> Call::Allocate(uint64_t payload_bytes,
                                       uint64_t other_bytes) {
@@ -152,7 +79,7 @@ absl::StatusOr<Buffer> Call::Allocate(uint64_t payload_bytes,
     must_move_on_ = true;
     return absl::AbortedError("too much for this thread");
   }
-  const uint64_t total = request_bytes_ + payload_bytes + other_bytes;
+  const uint64_t total = record_.bytes_in + payload_bytes + other_bytes;
   const uint64_t most = environment_.options.load.max_bytes_in_flight;
   if (total > most) {
     return LimitError("tensor.shape",
@@ -166,32 +93,15 @@ absl::StatusOr<Buffer> Call::Allocate(uint64_t payload_bytes,
   return environment_.buffers->Take(payload_bytes);
 }
 
-void ByteService::Serve(absl::string_view method, CallHandler handler) {
-  Add(method,
-      [this, handler = std::move(handler),
-       name = name_.substr(name_.rfind('.') + 1) + "/" +
-              std::string(method)](grpc::CallbackServerContext* context) {
-        auto* call = new UnaryCall(name, handler, environment_, *context);
-        call->Begin();
-        return call;
-      });
+void Call::CountWork(Scheme scheme, int64_t elements, const Cuts& cuts) {
+  record_.work.scheme = NameOf(scheme);
+  record_.work.elements += static_cast<uint64_t>(elements);
+  record_.work.saturated += cuts.saturated_count;
+  record_.work.non_finite += cuts.non_finite_count;
 }
 
-void ByteService::Add(
-    absl::string_view method,
-    std::function<Reactor*(grpc::CallbackServerContext*)> start) {
-  using grpc::internal::RpcMethod;
-  const auto index = static_cast<int>(paths_.size());
-  paths_.push_back(std::make_unique<const std::string>("/" + name_ + "/" +
-                                                       std::string(method)));
-  // As generated code does it. Registered as a stream of requests and replies,
-  // of which the wire knows nothing.
-  AddMethod(new grpc::internal::RpcServiceMethod(
-      paths_.back()->c_str(), RpcMethod::BIDI_STREAMING, nullptr));
-  MarkMethodRawCallback(
-      index, new grpc::internal::CallbackBidiHandler<grpc::ByteBuffer,
-                                                     grpc::ByteBuffer>(
-                 std::move(start)));
+void Call::CountElements(uint64_t elements) {
+  record_.work.elements += elements;
 }
 
 }  // namespace halfstep

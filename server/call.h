@@ -1,27 +1,29 @@
-// Calls on raw bytes: one message in, one message out.
-//
-// On the wire these are unary calls. Inside they are served as streams, because
-// a unary handler of gRPC is called only when the whole request is in memory:
-// here nothing is read before admission has given the call a ticket for it.
+// One call, from its first byte to its last: what unary calls and streams have
+// in common.
 #ifndef HALFSTEP_SERVER_CALL_H_
 #define HALFSTEP_SERVER_CALL_H_
 
-#include <grpcpp/impl/service_type.h>
-#include <grpcpp/support/byte_buffer.h>
-#include <grpcpp/support/server_callback.h>
+#include <grpcpp/support/status.h>
 
-#include <functional>
+#include <cstdint>
 #include <memory>
-#include <string>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
 #include "core/executor.h"
+#include "core/quantize.h"
+#include "core/spec.h"
 #include "server/admission.h"
 #include "server/buffer_pool.h"
 #include "server/call_log.h"
+#include "server/call_record.h"
+#include "server/calls_in_flight.h"
 #include "server/options.h"
+
+namespace grpc {
+class CallbackServerContext;
+}  // namespace grpc
 
 namespace halfstep {
 
@@ -31,15 +33,13 @@ struct CallEnvironment {
   Executor& executor;
   Admission& admission;
   std::shared_ptr<BufferPool> buffers;
+  CallsInFlight& in_flight;
   CallLog& log;
 };
 
-// One call, as the code that computes its reply sees it.
+// As the code that computes its reply sees it.
 class Call {
  public:
-  Call(const CallEnvironment& environment, absl::Time deadline)
-      : environment_(environment), cancellation_(deadline) {}
-
   const CallLimits& limits() const { return environment_.options.call; }
   Executor& executor() { return environment_.executor; }
   Execution execution() { return {environment_.executor, cancellation_}; }
@@ -52,50 +52,42 @@ class Call {
   // handler passes that on as any error, and is called again elsewhere.
   absl::StatusOr<Buffer> Allocate(uint64_t payload_bytes, uint64_t other_bytes);
 
+  // Notes what the call did, for the log and the metrics.
+  void CountWork(Scheme scheme, int64_t elements, const Cuts& cuts);
+  void CountElements(uint64_t elements);
+
  protected:
+  // `method` outlives the call, and so does `context`.
+  Call(absl::string_view method, const CallEnvironment& environment,
+       grpc::CallbackServerContext& context);
+  ~Call() = default;
+
+  // Who calls, and whether they may; before anything is read. The call is in
+  // flight from here on, also if it is refused.
+  absl::Status Open();
+
+  // `status` as gRPC is to send it, with the trailers that go with it. Once.
+  grpc::Status Close(const absl::Status& status);
+
+  // The call is over: writes the log. Once, before `context` goes.
+  void Record();
+
+  // A thread has begun to serve the call, or has ended a stretch of computing.
+  void TakenUp() { taken_up_ = absl::Now(); }
+  void Computed(absl::Duration time) { record_.compute_time += time; }
+
   const CallEnvironment& environment_;
+  grpc::CallbackServerContext& context_;
+  CallInFlight in_flight_;
   Cancellation cancellation_;
   Ticket ticket_;
-  uint64_t request_bytes_ = 0;
+  CallRecord record_;
   bool is_inline_ = false;     // on the thread that read the request
   bool must_move_on_ = false;  // from there to the executor
-};
-
-// Computes the serialized reply to a serialized request. Runs on a thread of
-// the executor, or where the request arrived if that is small.
-using CallHandler = std::function<absl::StatusOr<grpc::ByteBuffer>(
-    const grpc::ByteBuffer&, Call&)>;
-
-// server/stream_call.h
-class StreamHandler;
-class StreamSession;
-using StreamHandlerFactory =
-    std::function<std::unique_ptr<StreamHandler>(StreamSession&)>;
-
-// A service whose methods are CallHandlers.
-class ByteService : public grpc::Service {
- public:
-  // `name`         "halfstep.v1.QuantizationService".
-  // `environment`  outlives the service.
-  ByteService(absl::string_view name, const CallEnvironment& environment)
-      : name_(name), environment_(environment) {}
-
- protected:
-  // Serves `method` ("Quantize"). One message in, one out.
-  void Serve(absl::string_view method, CallHandler handler);
-
-  // The same for a stream of messages, either way.
-  void ServeStream(absl::string_view method, StreamHandlerFactory factory);
 
  private:
-  using Reactor = grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
-  void Add(absl::string_view method,
-           std::function<Reactor*(grpc::CallbackServerContext*)> start);
-
-  const std::string name_;
-  const CallEnvironment& environment_;
-  // What methods are called on the wire: gRPC keeps pointers to it.
-  std::vector<std::unique_ptr<const std::string>> paths_;
+  const absl::Time arrived_ = absl::Now();
+  absl::Time taken_up_ = arrived_;
 };
 
 }  // namespace halfstep

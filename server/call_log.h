@@ -2,26 +2,13 @@
 #ifndef HALFSTEP_SERVER_CALL_LOG_H_
 #define HALFSTEP_SERVER_CALL_LOG_H_
 
-#include <cstdint>
 #include <memory>
-#include <string>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
-#include "absl/time/time.h"
+#include "server/call_record.h"
 
 namespace halfstep {
-
-// What became of one call.
-struct CallRecord {
-  absl::string_view method;  // "QuantizationService/Quantize"
-  std::string peer;
-  uint64_t bytes_in = 0;
-  uint64_t bytes_out = 0;
-  absl::Duration queue_time;    // until a thread took it up, reading included
-  absl::Duration compute_time;  // from there until its reply was ready
-  absl::Status status;
-};
 
 // Thread-safe. Writes behind the callers' backs: a call never waits for the
 // log, and lines are dropped rather than piled up if nobody takes them.

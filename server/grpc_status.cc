@@ -4,8 +4,10 @@
 
 #include <string>
 
+#include "absl/random/random.h"
 #include "absl/strings/cord.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "core/field_error.h"
@@ -15,7 +17,11 @@
 namespace halfstep {
 namespace {
 
-constexpr absl::string_view kBusyPayload = "halfstep/busy";
+// What a BusyError carries: how many milliseconds to wait, and what is used up.
+constexpr absl::string_view kRetryPayload = "halfstep/retry_milliseconds";
+constexpr absl::string_view kLimitPayload = "halfstep/limit";
+// Marks a StalledError, which has its own reason.
+constexpr absl::string_view kStalledPayload = "halfstep/stalled";
 constexpr char kDomain[] = "halfstep";
 
 void SetBadRequest(const std::string& path, absl::string_view message,
@@ -30,6 +36,19 @@ void SetBadRequest(const std::string& path, absl::string_view message,
   details.add_details()->PackFrom(bad_request);
 }
 
+void SetQuotaFailure(const absl::Status& status, google::rpc::Status& details) {
+  google::rpc::QuotaFailure failure;
+  auto* violation = failure.add_violations();
+  if (const absl::optional<absl::Cord> limit =
+          status.GetPayload(kLimitPayload)) {
+    violation->set_subject(std::string(*limit));
+  } else if (const std::optional<std::string> path = FieldPath(status)) {
+    violation->set_subject(*path);
+  }
+  violation->set_description(std::string(status.message()));
+  details.add_details()->PackFrom(failure);
+}
+
 void SetRetryInfo(absl::Duration delay, google::rpc::Status& details) {
   google::rpc::RetryInfo retry_info;
   const int64_t nanoseconds = absl::ToInt64Nanoseconds(delay);
@@ -41,15 +60,50 @@ void SetRetryInfo(absl::Duration delay, google::rpc::Status& details) {
 
 }  // namespace
 
-absl::Status BusyError(absl::string_view message) {
-  absl::Status status = absl::ResourceExhaustedError(message);
-  status.SetPayload(kBusyPayload, absl::Cord());
+absl::Status BusyError(absl::string_view limit, absl::string_view message) {
+  thread_local absl::InsecureBitGen random;
+  const auto milliseconds =
+      absl::Uniform<int64_t>(absl::IntervalClosed, random,
+                             absl::ToInt64Milliseconds(kBusyRetryDelayMin),
+                             absl::ToInt64Milliseconds(kBusyRetryDelayMax));
+  absl::Status status = absl::ResourceExhaustedError(
+      absl::StrCat("the server is busy: ", message));
+  status.SetPayload(kRetryPayload, absl::Cord(absl::StrCat(milliseconds)));
+  status.SetPayload(kLimitPayload, absl::Cord(limit));
+  return status;
+}
+
+absl::Status StalledError(absl::Duration timeout) {
+  absl::Status status = absl::DeadlineExceededError(absl::StrCat(
+      "the client neither sent nor took anything for ",
+      absl::FormatDuration(timeout), "; must keep its call going"));
+  status.SetPayload(kStalledPayload, absl::Cord());
   return status;
 }
 
 std::optional<absl::Duration> RetryDelay(const absl::Status& status) {
-  if (!status.GetPayload(kBusyPayload).has_value()) return std::nullopt;
-  return kBusyRetryDelay;
+  const absl::optional<absl::Cord> payload = status.GetPayload(kRetryPayload);
+  int64_t milliseconds = 0;
+  if (!payload.has_value() ||
+      !absl::SimpleAtoi(std::string(*payload), &milliseconds)) {
+    return std::nullopt;
+  }
+  return absl::Milliseconds(milliseconds);
+}
+
+std::optional<std::string> Pushback(const absl::Status& status) {
+  if (const std::optional<absl::Duration> delay = RetryDelay(status)) {
+    return absl::StrCat(absl::ToInt64Milliseconds(*delay));
+  }
+  switch (status.code()) {
+    case absl::StatusCode::kOk:
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kCancelled:
+    case absl::StatusCode::kDeadlineExceeded:
+      return std::nullopt;
+    default:
+      return "-1";
+  }
 }
 
 absl::string_view ErrorReason(const absl::Status& status) {
@@ -68,7 +122,13 @@ absl::string_view ErrorReason(const absl::Status& status) {
     case absl::StatusCode::kCancelled:
       return "CANCELLED";
     case absl::StatusCode::kDeadlineExceeded:
-      return "DEADLINE_EXCEEDED";
+      return status.GetPayload(kStalledPayload).has_value()
+                 ? "STALLED"
+                 : "DEADLINE_EXCEEDED";
+    case absl::StatusCode::kUnauthenticated:
+      return "UNAUTHENTICATED";
+    case absl::StatusCode::kPermissionDenied:
+      return "PERMISSION_DENIED";
     default:
       return "INTERNAL";
   }
@@ -87,6 +147,7 @@ grpc::Status ToGrpcStatus(const absl::Status& status) {
   error_info.set_reason(std::string(ErrorReason(status)));
   error_info.set_domain(kDomain);
   details.add_details()->PackFrom(error_info);
+  if (absl::IsResourceExhausted(status)) SetQuotaFailure(status, details);
   if (const std::optional<absl::Duration> delay = RetryDelay(status)) {
     SetRetryInfo(*delay, details);
   }

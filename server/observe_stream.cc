@@ -37,6 +37,8 @@ class ObserveStream final : public StreamHandler {
         ReadReals(request.tensor(), payloads.Under(request.kTensorFieldNumber),
                   session_.limits());
     if (!reals.ok()) return UnderField("tensor", reals.status());
+    session_.CountElements(
+        static_cast<uint64_t>(ElementCount(reals->tensor.shape).value_or(0)));
     return UnderField(
         "tensor",
         observer_->Observe(reals->tensor, session_.execution().cancellation));

@@ -134,6 +134,7 @@ Reply Quantize(const grpc::ByteBuffer& message, Call& call) {
       plan, in.reals.tensor.reals, in.request.measure_error(), call.execution(),
       codes->bytes());
   if (!result.ok()) return UnderField("tensor", result.status());
+  call.CountWork(plan.spec().scheme, plan.element_count(), result->cuts);
   return JoinCodes(*result, plan, in.reals.as_values, *std::move(codes));
 }
 
@@ -157,6 +158,7 @@ Reply Dequantize(const grpc::ByteBuffer& message, Call& call) {
   const absl::Status done = halfstep::Dequantize(
       in->plan, in->codes, *dtype, call.execution(), reals->bytes());
   if (!done.ok()) return UnderField("tensor", done);
+  call.CountWork(in->plan.spec().scheme, in->plan.element_count(), Cuts());
   return JoinReals(v1::DequantizeResponse(),
                    v1::DequantizeResponse::kTensorFieldNumber, *dtype,
                    in->plan.shape(), in->as_values, *std::move(reals));
@@ -180,6 +182,7 @@ Reply FakeQuantize(const grpc::ByteBuffer& message, Call& call) {
       plan, in.reals.tensor.reals, in.request.measure_error(), call.execution(),
       reals->bytes(), {reinterpret_cast<std::byte*>(mask.data()), mask.size()});
   if (!result.ok()) return UnderField("tensor", result.status());
+  call.CountWork(plan.spec().scheme, plan.element_count(), result->cuts);
   SetReport(*result, response);
   ToProto(result->parameters, *response.mutable_parameters());
   return JoinReals(response, response.kTensorFieldNumber, plan.dtype(),
@@ -226,6 +229,7 @@ Reply MeasureError(const grpc::ByteBuffer& message, Call& call) {
                                  call);
   }
   if (!report.ok()) return report.status();
+  call.CountElements(report->element_count);
   v1::MeasureErrorResponse response;
   ToProto(*report, *response.mutable_error());
   return Serialize(response);

@@ -2,7 +2,7 @@
 #ifndef HALFSTEP_SERVER_QUANTIZATION_SERVICE_H_
 #define HALFSTEP_SERVER_QUANTIZATION_SERVICE_H_
 
-#include "server/call.h"
+#include "server/byte_service.h"
 
 namespace halfstep {
 

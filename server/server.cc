@@ -51,6 +51,7 @@ class Server::Impl {
                     .waiting_max = options.load.max_waiting_calls}),
         buffers_(
             BufferPool::Create(options.load.max_bytes_in_flight / kIdleShare)),
+        in_flight_(options.load.stall_timeout),
         log_(options.log_level) {}
 
   ~Impl() { Shutdown(absl::ZeroDuration()); }
@@ -128,12 +129,14 @@ class Server::Impl {
   Executor executor_;
   Admission admission_;
   const std::shared_ptr<BufferPool> buffers_;
+  CallsInFlight in_flight_;
   CallLog log_;
   const IdleMemory idle_memory_{admission_, *buffers_};
   const CallEnvironment environment_{.options = options_,
                                      .executor = executor_,
                                      .admission = admission_,
                                      .buffers = buffers_,
+                                     .in_flight = in_flight_,
                                      .log = log_};
   QuantizationService quantization_{environment_};
   CalibrationService calibration_{environment_};

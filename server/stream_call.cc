@@ -1,6 +1,6 @@
 #include "server/stream_call.h"
 
-#include <grpcpp/support/server_callback.h>
+#include <grpcpp/server_context.h>
 
 #include <algorithm>
 #include <deque>
@@ -12,12 +12,11 @@
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
+#include "server/byte_service.h"
 #include "server/grpc_status.h"
 
 namespace halfstep {
 namespace {
-
-using Reactor = grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
 
 // A window's results and what its computation needs beside them.
 constexpr uint64_t kWindowBytes = uint64_t{16} << 20;
@@ -29,7 +28,7 @@ constexpr uint64_t kWindowBytes = uint64_t{16} << 20;
 // or finish), and looks again, without the lock while it acts, since gRPC may
 // call back from within. Finish is the last thing done: gRPC calls OnDone once
 // everything that is under way has come back.
-class StreamCall final : public Reactor,
+class StreamCall final : public ByteReactor,
                          private Admission::Waiter,
                          private StreamSession {
  public:
@@ -45,6 +44,9 @@ class StreamCall final : public Reactor,
 
   void Begin() {
     const std::shared_ptr<StreamCall> self = self_;
+    if (absl::Status opened = Open(); !opened.ok()) {
+      return Fail(std::move(opened));
+    }
     const uint64_t most = limits().max_message_bytes + kFieldBytesAllowance;
     if (absl::Status entered = environment_.admission.Enter(most, *this);
         !entered.ok()) {
@@ -57,9 +59,7 @@ class StreamCall final : public Reactor,
 
   StreamCall(absl::string_view method, const CallEnvironment& environment,
              grpc::CallbackServerContext& context)
-      : StreamSession(environment, absl::FromChrono(context.deadline())),
-        method_(method),
-        context_(context) {}
+      : StreamSession(method, environment, context) {}
 
   // --- What happens.
 
@@ -69,7 +69,7 @@ class StreamCall final : public Reactor,
     ticket_ = std::move(ticket);
     {
       const absl::MutexLock lock(&mutex_);
-      taken_up_ = absl::Now();
+      TakenUp();
       admitted_ = true;
     }
     Pump();
@@ -99,20 +99,21 @@ class StreamCall final : public Reactor,
   void OnCancel() override {
     cancellation_.Cancel();
     if (environment_.admission.Leave(*this)) {
-      Fail(absl::CancelledError("cancelled before it was read"));
+      return Fail(absl::CancelledError("cancelled before it was read"));
     }
+    {
+      const absl::MutexLock lock(&mutex_);
+      if (!is_queued_) return;
+      is_queued_ = false;
+      computing_ = false;
+      message_.Clear();
+      SetStatus(absl::CancelledError("cancelled while it waited for a thread"));
+    }
+    Pump();
   }
 
   void OnDone() override {
-    if (environment_.log.IsWanted(status_)) {
-      environment_.log.Write({.method = method_,
-                              .peer = context_.peer(),
-                              .bytes_in = request_bytes_,
-                              .bytes_out = reply_bytes_,
-                              .queue_time = taken_up_ - arrived_,
-                              .compute_time = compute_time_,
-                              .status = status_});
-    }
+    Record();
     self_ = nullptr;
   }
 
@@ -152,7 +153,7 @@ class StreamCall final : public Reactor,
           StartWrite(&reply_);
           break;
         case Action::kFinish:
-          Finish(ToGrpcStatus(status_));
+          Finish(Close(status_));
           return;
       }
     }
@@ -162,7 +163,16 @@ class StreamCall final : public Reactor,
     const absl::MutexLock lock(&mutex_);
     const Action action = Choose();
     if (action == Action::kNone) pumping_ = false;
+    in_flight_.SetPhase(Phase());
     return action;
+  }
+
+  // What holds the stream up: the client only if nothing else does.
+  CallPhase Phase() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (!admitted_) return CallPhase::kAdmission;
+    if (is_queued_) return CallPhase::kQueue;
+    if (computing_) return CallPhase::kCompute;
+    return writing_ ? CallPhase::kWriting : CallPhase::kReading;
   }
 
   Action Choose() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -177,7 +187,7 @@ class StreamCall final : public Reactor,
       writing_ = true;
       reply_.Swap(&replies_.front());
       replies_.pop_front();
-      reply_bytes_ += reply_.Length();
+      record_.bytes_out += reply_.Length();
       return Action::kWrite;
     }
     if (computing_ || !replies_.empty()) return Action::kNone;
@@ -203,17 +213,27 @@ class StreamCall final : public Reactor,
       }
     }
     if (is_quick) return Compute();
-    if (executor().Submit([self = self_] {
-          self->Compute();
-          self->Pump();
-        })) {
-      return;
+    {
+      const absl::MutexLock lock(&mutex_);
+      is_queued_ = true;
     }
+    if (executor().Submit([self = self_] { self->RunQueued(); })) return;
     const absl::MutexLock lock(&mutex_);
+    if (!std::exchange(is_queued_, false)) return;
     computing_ = false;
-    SetStatus(BusyError(
-        "the server is busy: no thread is free, and too many calls wait for "
-        "one"));
+    SetStatus(BusyError("max_queued_calls",
+                        "no thread is free, and too many calls wait for one"));
+  }
+
+  // On a thread of the executor, unless the stream was cancelled meanwhile.
+  void RunQueued() {
+    {
+      const absl::MutexLock lock(&mutex_);
+      if (!std::exchange(is_queued_, false)) return;
+      in_flight_.SetPhase(CallPhase::kCompute);
+    }
+    Compute();
+    Pump();
   }
 
   void Compute() {
@@ -221,7 +241,7 @@ class StreamCall final : public Reactor,
     absl::StatusOr<std::vector<grpc::ByteBuffer>> replies = Replies();
     if (replies.ok() && replies->empty()) message_.Clear();
     const absl::MutexLock lock(&mutex_);
-    compute_time_ += absl::Now() - begin;
+    Computed(absl::Now() - begin);
     computing_ = false;
     if (!replies.ok()) return SetStatus(replies.status());
     has_more_ = !replies->empty();
@@ -235,14 +255,14 @@ class StreamCall final : public Reactor,
       if (absl::Status taken = TakeNew(); !taken.ok()) return taken;
       return handler_->Next();
     } catch (const std::bad_alloc&) {
-      return BusyError("the server is busy: out of memory");
+      return BusyError("memory", "out of memory");
     }
   }
 
   absl::Status TakeNew() {
     if (is_new_) {
       is_new_ = false;
-      request_bytes_ += message_.Length();
+      record_.bytes_in += message_.Length();
       message_bytes_max_ =
           std::max<uint64_t>(message_bytes_max_, message_.Length());
       return handler_->Take(message_);
@@ -256,8 +276,6 @@ class StreamCall final : public Reactor,
     return is_end ? handler_->TakeEnd() : absl::OkStatus();
   }
 
-  const absl::string_view method_;
-  grpc::CallbackServerContext& context_;
   // Until OnDone; beside it, who calls from outside gRPC holds it while
   // calling.
   std::shared_ptr<StreamCall> self_;
@@ -269,7 +287,8 @@ class StreamCall final : public Reactor,
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;
   bool has_message_ ABSL_GUARDED_BY(mutex_) = false;  // in next_message_
   bool is_half_closed_ ABSL_GUARDED_BY(mutex_) = false;
-  bool computing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool computing_ ABSL_GUARDED_BY(mutex_) = false;  // or about to
+  bool is_queued_ ABSL_GUARDED_BY(mutex_) = false;  // for that
   bool has_more_ ABSL_GUARDED_BY(mutex_) = false;   // replies from message_
   bool has_ended_ ABSL_GUARDED_BY(mutex_) = false;  // TakeEnd was called
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;    // reply_
@@ -281,12 +300,8 @@ class StreamCall final : public Reactor,
   bool is_new_ = false;  // message_ has not been taken yet
   grpc::ByteBuffer reply_;
 
-  // For the log. No fault, until there is one.
+  // No fault, until there is one.
   absl::Status status_;
-  uint64_t reply_bytes_ = 0;
-  const absl::Time arrived_ = absl::Now();
-  absl::Time taken_up_ = arrived_;
-  absl::Duration compute_time_;
 };
 
 }  // namespace
@@ -297,17 +312,13 @@ absl::Status StreamSession::Hold(uint64_t bytes) {
   return ticket_.Resize(bytes + 2 * message_bytes_max_ + kWindowBytes);
 }
 
-void ByteService::ServeStream(absl::string_view method,
-                              StreamHandlerFactory factory) {
-  Add(method,
-      [this, factory = std::move(factory),
-       name = name_.substr(name_.rfind('.') + 1) + "/" +
-              std::string(method)](grpc::CallbackServerContext* context) {
-        StreamCall* call =
-            StreamCall::Create(name, factory, environment_, *context);
-        call->Begin();
-        return call;
-      });
+ByteReactor* StartStreamCall(absl::string_view method,
+                             const StreamHandlerFactory& factory,
+                             const CallEnvironment& environment,
+                             grpc::CallbackServerContext& context) {
+  StreamCall* call = StreamCall::Create(method, factory, environment, context);
+  call->Begin();
+  return call;
 }
 
 }  // namespace halfstep

@@ -205,6 +205,8 @@ class QuantizeHandler final
     }
     ToProto(stream_->cuts(), *summary.mutable_cuts());
     summary.set_element_count(static_cast<uint64_t>(stream_->element_count()));
+    session_.CountWork(stream_->parameters().spec.scheme,
+                       stream_->element_count(), stream_->cuts());
     replies.push_back(Serialize(response));
     return absl::OkStatus();
   }
@@ -249,8 +251,9 @@ class DequantizeHandler final
 
   absl::Status AppendEnd(Replies& replies) override {
     v1::DequantizeStreamResponse response;
-    response.mutable_summary()->set_element_count(
-        static_cast<uint64_t>(stream_->element_count()));
+    const auto count = static_cast<uint64_t>(stream_->element_count());
+    response.mutable_summary()->set_element_count(count);
+    session_.CountElements(count);
     replies.push_back(Serialize(response));
     return absl::OkStatus();
   }

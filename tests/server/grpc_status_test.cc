@@ -3,6 +3,10 @@
 #include <grpcpp/support/status.h>
 #include <gtest/gtest.h>
 
+#include <optional>
+#include <set>
+
+#include "absl/strings/str_cat.h"
 #include "core/field_error.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
@@ -15,6 +19,7 @@ struct Details {
   google::rpc::Status status;
   std::optional<google::rpc::BadRequest> bad_request;
   std::optional<google::rpc::ErrorInfo> error_info;
+  std::optional<google::rpc::QuotaFailure> quota_failure;
   std::optional<google::rpc::RetryInfo> retry_info;
 };
 
@@ -32,6 +37,7 @@ Details DetailsOf(const grpc::Status& status) {
   for (const google::protobuf::Any& any : details.status.details()) {
     Unpack(any, details.bad_request);
     Unpack(any, details.error_info);
+    Unpack(any, details.quota_failure);
     Unpack(any, details.retry_info);
   }
   return details;
@@ -58,18 +64,53 @@ TEST(GrpcStatus, NamesTheFieldAtFault) {
 }
 
 TEST(GrpcStatus, SaysWhetherToTryAgain) {
-  const Details busy = DetailsOf(ToGrpcStatus(BusyError("busy")));
+  const absl::Status status = BusyError("max_waiting_calls", "no room");
+  const Details busy = DetailsOf(ToGrpcStatus(status));
+  EXPECT_EQ(busy.status.message(), "the server is busy: no room");
   ASSERT_TRUE(busy.retry_info.has_value());
   EXPECT_EQ(busy.retry_info->retry_delay().seconds(), 0);
   EXPECT_EQ(busy.retry_info->retry_delay().nanos(),
-            absl::ToInt64Nanoseconds(kBusyRetryDelay));
+            absl::ToInt64Nanoseconds(*RetryDelay(status)));
   EXPECT_EQ(busy.error_info->reason(), "SERVER_BUSY");
   EXPECT_FALSE(busy.bad_request.has_value());
+  ASSERT_TRUE(busy.quota_failure.has_value());
+  EXPECT_EQ(busy.quota_failure->violations(0).subject(), "max_waiting_calls");
 
   const Details limit = DetailsOf(ToGrpcStatus(LimitError("values", "3; 2")));
   EXPECT_FALSE(limit.retry_info.has_value());
   EXPECT_EQ(limit.error_info->reason(), "LIMIT_EXCEEDED");
   EXPECT_EQ(limit.bad_request->field_violations(0).field(), "values");
+  ASSERT_TRUE(limit.quota_failure.has_value());
+  EXPECT_EQ(limit.quota_failure->violations(0).subject(), "values");
+}
+
+TEST(GrpcStatus, SpreadsRetriesOverARange) {
+  std::set<absl::Duration> delays;
+  for (int i = 0; i < 100; ++i) {
+    const absl::Duration delay = *RetryDelay(BusyError("memory", "no room"));
+    EXPECT_GE(delay, kBusyRetryDelayMin);
+    EXPECT_LE(delay, kBusyRetryDelayMax);
+    delays.insert(delay);
+  }
+  // 100 draws out of 101 values: fewer than 10 different ones would be a
+  // generator that does not generate.
+  EXPECT_GE(delays.size(), 10);
+}
+
+TEST(GrpcStatus, PushesBackWhereItKnowsBetterThanTheClient) {
+  const absl::Status busy = BusyError("memory", "no room");
+  EXPECT_EQ(Pushback(busy),
+            absl::StrCat(absl::ToInt64Milliseconds(*RetryDelay(busy))));
+  EXPECT_EQ(Pushback(LimitError("values", "3; 2")), "-1");
+  EXPECT_EQ(Pushback(FieldError("bits", "33")), "-1");
+  EXPECT_EQ(Pushback(absl::UnimplementedError("")), "-1");
+  EXPECT_EQ(Pushback(absl::UnauthenticatedError("")), "-1");
+  EXPECT_EQ(Pushback(absl::InternalError("")), "-1");
+  // Another server may be there; the client's own policy decides.
+  EXPECT_EQ(Pushback(absl::UnavailableError("")), std::nullopt);
+  EXPECT_EQ(Pushback(absl::CancelledError("")), std::nullopt);
+  EXPECT_EQ(Pushback(StalledError(absl::Seconds(1))), std::nullopt);
+  EXPECT_EQ(Pushback(absl::OkStatus()), std::nullopt);
 }
 
 TEST(GrpcStatus, GivesEveryCodeAReason) {
@@ -79,6 +120,9 @@ TEST(GrpcStatus, GivesEveryCodeAReason) {
   EXPECT_EQ(ErrorReason(absl::UnavailableError("")), "SHUTTING_DOWN");
   EXPECT_EQ(ErrorReason(absl::CancelledError("")), "CANCELLED");
   EXPECT_EQ(ErrorReason(absl::DeadlineExceededError("")), "DEADLINE_EXCEEDED");
+  EXPECT_EQ(ErrorReason(StalledError(absl::Seconds(1))), "STALLED");
+  EXPECT_EQ(ErrorReason(absl::UnauthenticatedError("")), "UNAUTHENTICATED");
+  EXPECT_EQ(ErrorReason(absl::PermissionDeniedError("")), "PERMISSION_DENIED");
   EXPECT_EQ(ErrorReason(absl::InternalError("")), "INTERNAL");
 }
 
