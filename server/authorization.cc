@@ -13,8 +13,9 @@ namespace {
 constexpr absl::string_view kScheme = "Bearer ";
 
 absl::Status NoToken(absl::string_view fault) {
-  return absl::UnauthenticatedError(absl::StrCat(
-      "authorization: ", fault, "; must be `Bearer` and a token of this server"));
+  return absl::UnauthenticatedError(
+      absl::StrCat("authorization: ", fault,
+                   "; must be `Bearer` and a token of this server"));
 }
 
 }  // namespace
@@ -64,9 +65,9 @@ absl::Status Authorization::Authorize(
   if (entry == nullptr) return NoToken("an unknown token");
   caller = entry->name;
   if (Permits(*entry, method)) return absl::OkStatus();
-  return absl::PermissionDeniedError(absl::StrCat(
-      "the token of ", entry->name, " does not permit ", method,
-      "; must be one that does"));
+  return absl::PermissionDeniedError(absl::StrCat("the token of ", entry->name,
+                                                  " does not permit ", method,
+                                                  "; must be one that does"));
 }
 
 }  // namespace halfstep

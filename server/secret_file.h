@@ -9,8 +9,8 @@
 namespace halfstep {
 
 // The contents of the file at `path`, at most 1 MiB. FAILED_PRECONDITION,
-// `PATH: what it is; what it must be`, if it is larger, empty, no file or cannot
-// be read.
+// `PATH: what it is; what it must be`, if it is larger, empty, no file or
+// cannot be read.
 absl::StatusOr<std::string> ReadSettingsFile(const std::string& path);
 
 // The same, which is also FAILED_PRECONDITION if others can read or write it.

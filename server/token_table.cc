@@ -53,12 +53,12 @@ bool IsToken(absl::string_view text) {
   const absl::string_view body = text.substr(0, text.find('='));
   return !body.empty() && text.size() >= TokenTable::kTokenSizeMin &&
          text.size() <= TokenTable::kTokenSizeMax &&
-         absl::c_all_of(body,
-                        [](char c) {
-                          return absl::ascii_isalnum(
-                                     static_cast<unsigned char>(c)) ||
-                                 absl::StrContains("-._~+/", c);
-                        }) &&
+         absl::c_all_of(
+             body,
+             [](char c) {
+               return absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
+                      absl::StrContains("-._~+/", c);
+             }) &&
          absl::c_all_of(text.substr(body.size()),
                         [](char c) { return c == '='; });
 }
@@ -100,8 +100,8 @@ absl::StatusOr<TokenTable::Entry> ReadLine(absl::string_view line) {
   const std::vector<absl::string_view> fields =
       absl::StrSplit(line, absl::ByAnyChar(" \t"), absl::SkipEmpty());
   if (fields.size() != 3) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        fields.size(), " words; must be NAME METHODS TOKEN"));
+    return absl::FailedPreconditionError(
+        absl::StrCat(fields.size(), " words; must be NAME METHODS TOKEN"));
   }
   TokenTable::Entry entry;
   if (!IsName(fields[0])) {
@@ -140,7 +140,8 @@ absl::StatusOr<TokenTable> TokenTable::Parse(absl::string_view text) {
     }
     if (!seen.insert(entry->digest).second) {
       return absl::FailedPreconditionError(
-          absl::StrCat("line ", number, ": the token of a line above; must be "
+          absl::StrCat("line ", number,
+                       ": the token of a line above; must be "
                        "another one"));
     }
     table.entries_.push_back(*std::move(entry));
