@@ -26,11 +26,16 @@ grpc::Status CallWithBytes(grpc::Channel& channel, const std::string& method,
   return status;
 }
 
-OpenCall::OpenCall(grpc::Channel& channel, const std::string& method)
-    : method_(method),
-      writer_(grpc::internal::ClientWriterFactory<grpc::ByteBuffer>::Create(
-          &channel, RpcMethod(method_.c_str(), RpcMethod::CLIENT_STREAMING),
-          &context_, &reply_)) {}
+OpenCall::OpenCall(grpc::Channel& channel, const std::string& method,
+                   grpc_compression_algorithm compression,
+                   const std::multimap<std::string, std::string>& metadata)
+    : method_(method) {
+  context_.set_compression_algorithm(compression);
+  for (const auto& [key, value] : metadata) context_.AddMetadata(key, value);
+  writer_.reset(grpc::internal::ClientWriterFactory<grpc::ByteBuffer>::Create(
+      &channel, RpcMethod(method_.c_str(), RpcMethod::CLIENT_STREAMING),
+      &context_, &reply_));
+}
 
 OpenCall::~OpenCall() {
   if (is_finished_) return;
@@ -44,8 +49,12 @@ bool OpenCall::Send(const std::string& message) {
 }
 
 grpc::Status OpenCall::Finish() {
-  is_finished_ = true;
   writer_->WritesDone();
+  return Await();
+}
+
+grpc::Status OpenCall::Await() {
+  is_finished_ = true;
   return writer_->Finish();
 }
 

@@ -4,6 +4,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,15 +19,21 @@ grpc::Status CallWithBytes(grpc::Channel& channel, const std::string& method,
 class OpenCall {
  public:
   // `method`  "/halfstep.v1.QuantizationService/Quantize"
-  OpenCall(grpc::Channel& channel, const std::string& method);
+  OpenCall(grpc::Channel& channel, const std::string& method,
+           grpc_compression_algorithm compression = GRPC_COMPRESS_NONE,
+           const std::multimap<std::string, std::string>& metadata = {});
   // Cancels the call unless Finish was called.
   ~OpenCall();
 
   bool Send(const std::string& message);
   // Sends no more messages, and waits for the status and reply.
   grpc::Status Finish();
+  // Waits for the status as a client that may still want to send.
+  grpc::Status Await();
 
   const grpc::ByteBuffer& reply() const { return reply_; }
+  // For the trailers, after Finish or Await.
+  const grpc::ClientContext& context() const { return context_; }
 
  private:
   const std::string method_;
