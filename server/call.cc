@@ -42,7 +42,8 @@ absl::Status Call::Open() {
   record_.request_id = RequestId(MetadataOf(context_, kRequestIdKey));
   record_.trace_id =
       std::string(TraceId(MetadataOf(context_, kTraceParentKey)));
-  return absl::OkStatus();
+  return environment_.authorization.Authorize(
+      record_.method, context_.client_metadata(), record_.caller);
 }
 
 grpc::Status Call::Close(const absl::Status& status) {

@@ -15,6 +15,7 @@
 #include "core/quantize.h"
 #include "core/spec.h"
 #include "server/admission.h"
+#include "server/authorization.h"
 #include "server/buffer_pool.h"
 #include "server/call_log.h"
 #include "server/call_record.h"
@@ -30,6 +31,7 @@ namespace halfstep {
 // What all calls of a server share.
 struct CallEnvironment {
   const ServerOptions& options;
+  const Authorization& authorization;
   Executor& executor;
   Admission& admission;
   std::shared_ptr<BufferPool> buffers;

@@ -132,7 +132,9 @@ class Server::Impl {
   CallsInFlight in_flight_;
   CallLog log_;
   const IdleMemory idle_memory_{admission_, *buffers_};
+  Authorization authorization_{""};
   const CallEnvironment environment_{.options = options_,
+                                     .authorization = authorization_,
                                      .executor = executor_,
                                      .admission = admission_,
                                      .buffers = buffers_,
