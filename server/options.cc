@@ -12,6 +12,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "core/field_error.h"
+#include "server/security.h"
+#include "server/descriptor_limit.h"
 
 namespace halfstep {
 namespace {
@@ -103,3 +105,7 @@ absl::StatusOr<ServerOptions> Resolve(ServerOptions options) {
 }
 
 }  // namespace halfstep
+  if (absl::Status status = CheckSecurity(options.security, options.listen);
+      !status.ok()) {
+    return status;
+  }

@@ -44,6 +44,60 @@ struct LoadLimits {
   absl::Duration stall_timeout = absl::Seconds(60);
 };
 
+// Who may reach the server, and how. docs/security.md explains it.
+struct SecurityOptions {
+  // PEM files; empty: none. A certificate with its key means TLS on every
+  // address but UNIX sockets; a client CA, that clients need a certificate.
+  std::string tls_cert;
+  std::string tls_key;
+  std::string tls_client_ca;
+  // Bearer tokens and what they permit (server/token_table.h); empty: whoever
+  // reaches the server may call everything.
+  std::string token_file;
+  // Serve other machines without TLS.
+  bool allow_plaintext = false;
+  // on, off, or auto: on unless there are tokens or this is production.
+  std::string reflection = "auto";
+  // Refuse what is for trying out: reflection, plaintext and unknown callers
+  // from other machines.
+  bool production = false;
+  // How often the files above are looked at; infinite: on SIGHUP only.
+  absl::Duration reload_interval = absl::Seconds(1);
+};
+
+// What one client may do with connections, whatever it calls.
+struct ConnectionLimits {
+  // Connections at the same time; one too many is closed at once. 0: as many as
+  // the process may have descriptors, less some for itself, and at most 4,096.
+  size_t max_connections = 0;
+  // Of them from one host. 0: three quarters, so that no host takes them all.
+  size_t max_connections_per_host = 0;
+  // Calls at the same time on one connection; a client lets further ones wait.
+  uint32_t max_streams_per_connection = 128;
+  // Bytes of a call's metadata, sizes of names and values and 32 for each pair.
+  uint32_t max_metadata_bytes = uint32_t{16} << 10;
+  // What a client may send for a call before the server reads its message.
+  uint32_t stream_window_bytes = uint32_t{256} << 10;
+  // How long a client may take from the first byte to its HTTP/2 settings, TLS
+  // included.
+  absl::Duration handshake_timeout = absl::Seconds(20);
+  // How long a connection may be without a call, and how long it may exist,
+  // give or take a tenth; then the client is told to open another. Calls that
+  // are in flight at its end have the grace to finish. Infinite: for ever.
+  absl::Duration max_connection_idle = absl::Minutes(30);
+  absl::Duration max_connection_age = absl::InfiniteDuration();
+  absl::Duration max_connection_age_grace = absl::Minutes(10);
+  // A connection on which nothing came for this long is asked whether it is
+  // still there, and closed if no answer comes in time.
+  absl::Duration keepalive_time = absl::Minutes(1);
+  absl::Duration keepalive_timeout = absl::Seconds(20);
+  // The shortest time between the pings of a client. One that pings more often
+  // is sent away (ENHANCE_YOUR_CALM) after the third time.
+  absl::Duration min_ping_interval = absl::Seconds(5);
+  // Permissions of a unix socket: owner and group may connect.
+  uint32_t unix_socket_mode = 0660;
+};
+
 struct ServerOptions {
   // HOST:PORT (port 0 picks one) or unix:PATH.
   std::vector<std::string> listen;
@@ -51,6 +105,8 @@ struct ServerOptions {
   int threads = 0;
   CallLimits call;
   LoadLimits load;
+  ConnectionLimits connection;
+  SecurityOptions security;
   // How long calls in flight may take to finish once the server is told to
   // stop.
   absl::Duration drain_timeout = absl::Seconds(10);

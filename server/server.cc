@@ -18,6 +18,7 @@
 #include "server/quantization_service.h"
 #include "server/transport.h"
 
+#include "server/security.h"
 namespace halfstep {
 namespace {
 
@@ -52,13 +53,20 @@ class Server::Impl {
         buffers_(
             BufferPool::Create(options.load.max_bytes_in_flight / kIdleShare)),
         in_flight_(options.load.stall_timeout),
-        log_(options.log_level) {}
+        log_(options.log_level),
+        security_(options.security,
+                  [this](const absl::Status& status, absl::string_view text) {
+                    status.ok() ? log_.Note(text) : log_.NoteError(text);
+                  }) {}
 
   ~Impl() { Shutdown(absl::ZeroDuration()); }
 
   absl::Status Start() {
     grpc::EnableDefaultHealthCheckService(true);
-    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    if (absl::Status ready = security_.Start(); !ready.ok()) return ready;
+    if (HasReflection(options_.security)) {
+      grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    }
     // Reflection describes what is linked: health would be left out otherwise.
     grpc::health::v1::HealthCheckRequest::descriptor();
     grpc::ServerBuilder builder;
@@ -113,7 +121,16 @@ class Server::Impl {
     return server_->InProcessChannel(arguments);
   }
 
-  const std::vector<std::string>& addresses() const { return addresses_; }
+  const std::vector<std::string>& addresses() const {
+    return listener_->addresses();
+  }
+
+  void Reload(const ServerOptions& options) {
+    log_.SetLevel(options.log_level);
+    security_.Reload();
+  }
+
+  CallLog& log() { return log_; }
 
  private:
   void SetServing(bool serving) {
@@ -132,9 +149,9 @@ class Server::Impl {
   CallsInFlight in_flight_;
   CallLog log_;
   const IdleMemory idle_memory_{admission_, *buffers_};
-  Authorization authorization_{""};
+  Security security_;
   const CallEnvironment environment_{.options = options_,
-                                     .authorization = authorization_,
+                                     .authorization = security_.authorization(),
                                      .executor = executor_,
                                      .admission = admission_,
                                      .buffers = buffers_,
