@@ -67,4 +67,12 @@ void CallLog::Note(absl::string_view text) {
   sink_->logger().info(std::string(text));
 }
 
+void CallLog::NoteError(absl::string_view text) {
+  sink_->logger().error(std::string(text));
+}
+
+void CallLog::SetLevel(absl::string_view level) {
+  sink_->logger().set_level(spdlog::level::from_str(std::string(level)));
+}
+
 }  // namespace halfstep

@@ -26,8 +26,12 @@ class CallLog {
   bool IsWanted(const absl::Status& status) const;
   void Write(const CallRecord& record);
 
-  // A line about the server itself, at level info.
+  // A line about the server itself, at level info or error.
   void Note(absl::string_view text);
+  void NoteError(absl::string_view text);
+
+  // From now on, as ServerOptions::log_level.
+  void SetLevel(absl::string_view level);
 
  private:
   class Sink;

@@ -1,134 +1,174 @@
 #include "server/flags.h"
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdlib>
 #include <iostream>
+#include <memory>
 #include <string>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "core/simd.h"
+#include "server/settings.h"
+#include "server/startup_files.h"
 #include "server/version.h"
 
 namespace halfstep {
 namespace {
 
-// Loopback: whoever serves other machines says so.
-constexpr char kDefaultListen[] = "127.0.0.1:50051";
-
 constexpr char kDescription[] =
     "Halfstep quantizes tensors over gRPC: halfstep.v1.QuantizationService.\n"
     "Prints `listening on ADDRESS` for each address once it serves; SIGTERM "
-    "and "
-    "SIGINT let calls in flight finish.";
+    "and SIGINT let calls in flight finish, SIGHUP reads the configuration "
+    "again.";
 
-constexpr char kExamples[] =
-    "Every flag but --help and --version can be set by its variable instead; a "
-    "flag "
-    "wins.\nSizes take suffixes: 64MiB, 1GB.\n\n"
+constexpr char kFooter[] =
+    "A setting --foo-bar is also the variable HALFSTEP_FOO_BAR and the key "
+    "foo_bar of the TOML file. A flag wins over a variable, and that over the "
+    "file.\n"
+    "Sizes take suffixes (64MiB, 1GB), seconds too (250ms, 2m).\n\n"
     "Examples:\n"
     "  halfstep-server\n"
     "  halfstep-server --listen=0.0.0.0:50051 --threads=8\n"
     "  halfstep-server --listen=127.0.0.1:0 --listen=unix:/run/halfstep.sock\n"
-    "  HALFSTEP_MAX_MESSAGE_BYTES=64MiB halfstep-server --log-level=warn\n\n"
-    "Exit codes: 0 told to stop; 1 could not start; 2 a flag is wrong.";
+    "  HALFSTEP_MAX_MESSAGE_BYTES=64MiB halfstep-server --log-level=warn\n"
+    "  halfstep-server --config=/etc/halfstep.toml --check-config\n"
+    "  halfstep-server --print-config > halfstep.toml\n\n"
+    "Exit codes: 0 told to stop; 1 could not start; 2 a flag is wrong; 78 the "
+    "configuration is wrong.";
 
-// What is parsed here and does not go into ServerOptions as it is.
-struct Extras {
-  double drain_seconds = 0;
+// What is asked of the program instead of serving, and what is no setting.
+struct Asked {
   std::string simd_target;
   bool lists_simd_targets = false;
+  bool prints_configuration = false;
+  bool checks_configuration = false;
 };
 
-void AddLimits(CLI::App& app, ServerOptions& options) {
-  CLI::Validator size = CLI::AsSizeValue(/*kb_is_1000=*/true);
-  size.description("");
-  app.add_option("--max-message-bytes", options.call.max_message_bytes,
-                 "Largest payload of a request or reply")
-      ->transform(size)
-      ->envname("HALFSTEP_MAX_MESSAGE_BYTES")
-      ->type_name("SIZE")
-      ->default_str("256MiB");
-  app.add_option("--max-buffered-bytes", options.call.max_buffered_bytes,
-                 "Bytes that one stream may hold back")
-      ->transform(size)
-      ->envname("HALFSTEP_MAX_BUFFERED_BYTES")
-      ->type_name("SIZE")
-      ->default_str("256MiB");
-  app.add_option("--max-parameter-pairs", options.call.max_parameter_pairs,
-                 "Pairs of scale and zero point per tensor")
-      ->envname("HALFSTEP_MAX_PARAMETER_PAIRS")
-      ->type_name("COUNT")
-      ->capture_default_str();
-  app.add_option("--max-calibration-summaries",
-                 options.call.max_calibration_summaries,
-                 "Indices of a calibration axis")
-      ->envname("HALFSTEP_MAX_CALIBRATION_SUMMARIES")
-      ->type_name("COUNT")
-      ->capture_default_str();
-  app.add_option(
-         "--max-bytes-in-flight", options.load.max_bytes_in_flight,
-         "Bytes that all calls together may hold; default half of the memory")
-      ->transform(size)
-      ->envname("HALFSTEP_MAX_BYTES_IN_FLIGHT")
-      ->type_name("SIZE");
-  app.add_option("--max-waiting-calls", options.load.max_waiting_calls,
-                 "Calls that may wait for their turn to be read")
-      ->envname("HALFSTEP_MAX_WAITING_CALLS")
-      ->type_name("COUNT")
-      ->capture_default_str();
-  app.add_option("--max-queued-calls", options.load.max_queued_calls,
-                 "Calls that may be read and wait for a thread")
-      ->envname("HALFSTEP_MAX_QUEUED_CALLS")
-      ->type_name("COUNT")
-      ->capture_default_str();
+std::string HelpOf(const Setting& setting) {
+  std::string help = setting.description;
+  if (!setting.choices.empty()) {
+    absl::StrAppend(&help, ": ", absl::StrJoin(setting.choices, ", "));
+  }
+  const std::string value = DefaultText(setting);
+  if (setting.kind != SettingKind::kSwitch && !value.empty()) {
+    absl::StrAppend(&help, " [", value, "]");
+  }
+  return help;
 }
 
-void AddFlags(CLI::App& app, ServerOptions& options, Extras& extras) {
-  app.add_option("--listen", options.listen,
-                 "HOST:PORT (port 0 picks one) or unix:PATH; repeatable")
-      ->envname("HALFSTEP_LISTEN")
-      ->delimiter(',')
-      ->take_all()
-      ->type_name("ADDRESS")
-      ->default_str(kDefaultListen);
-  app.add_option("--threads", options.threads,
-                 "Threads that compute; 0 means one per processor")
-      ->envname("HALFSTEP_THREADS")
-      ->type_name("COUNT")
-      ->capture_default_str();
-  AddLimits(app, options);
-  app.add_option("--drain-timeout", extras.drain_seconds,
-                 "Seconds that calls in flight may take once told to stop")
-      ->envname("HALFSTEP_DRAIN_TIMEOUT")
-      ->check(CLI::Range(0.0, 86400.0).description(""))
-      ->type_name("SECONDS")
-      ->capture_default_str();
-  app.add_option("--log-level", options.log_level,
-                 "off, error, warn, info (one line per call) or debug")
-      ->envname("HALFSTEP_LOG_LEVEL")
-      ->type_name("LEVEL")
-      ->capture_default_str();
-  app.add_option("--simd-target", extras.simd_target)
-      ->envname("HALFSTEP_SIMD_TARGET")
-      ->group("");  // for tests: not in --help
-  app.add_flag("--list-simd-targets", extras.lists_simd_targets)->group("");
-  app.set_version_flag("--version", std::string(kVersion));
+// One flag for each setting; what it is given is taken by Taken.
+void AddSettings(CLI::App& app) {
+  for (const Setting& setting : Settings()) {
+    CLI::Option* option = nullptr;
+    if (setting.kind == SettingKind::kSwitch) {
+      option = app.add_flag(FlagOf(setting))->description(HelpOf(setting));
+    } else {
+      option = app.add_option(FlagOf(setting))->description(HelpOf(setting));
+      option->option_text(PlaceholderOf(setting));
+      if (setting.kind == SettingKind::kList) {
+        option->delimiter(',')->take_all()->expected(1, 1 << 16);
+        option->allow_extra_args(false);
+      }
+    }
+    option->group(setting.group);
+  }
 }
 
+std::map<std::string, std::vector<std::string>> Taken(const CLI::App& app) {
+  std::map<std::string, std::vector<std::string>> flags;
+  for (const Setting& setting : Settings()) {
+    const CLI::Option& option = *app.get_option(FlagOf(setting));
+    if (option.count() > 0) flags[setting.key] = option.results();
+  }
+  return flags;
+}
+
+void AddCommands(CLI::App& app, std::string& file, Asked& asked) {
+  constexpr char kConfiguration[] = "Configuration";
+  app.add_option("--config", file, "TOML file of settings [$HALFSTEP_CONFIG]")
+      ->option_text("FILE")
+      ->group(kConfiguration);
+  app.add_flag("--print-config", asked.prints_configuration,
+               "Print the settings as such a file, with the source of each")
+      ->group(kConfiguration);
+  app.add_flag("--check-config", asked.checks_configuration,
+               "Check the settings and the files they name; 0 or 78")
+      ->group(kConfiguration);
+  // For tests: not in --help.
+  app.add_option("--simd-target", asked.simd_target)->group("");
+  app.add_flag("--list-simd-targets", asked.lists_simd_targets)->group("");
+  app.set_version_flag("--version", std::string(kVersion),
+                       "Print the version and exit");
+}
+
+std::string Variable(const char* name) {
+  const char* const value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+// One line, whatever a file or a variable held.
 int Fail(const absl::Status& status) {
-  std::cerr << "halfstep-server: " << status.message() << "\n";
-  return kExitUsage;
+  std::string line(status.message());
+  std::replace_if(
+      line.begin(), line.end(),
+      [](unsigned char byte) { return absl::ascii_iscntrl(byte); }, '?');
+  std::cerr << "halfstep-server: " << line << "\n";
+  return ExitCodeOf(status);
+}
+
+absl::Status Pin(const std::string& from_flag) {
+  if (!from_flag.empty()) return PinSimdTarget(from_flag);
+  const std::string target = Variable("HALFSTEP_SIMD_TARGET");
+  return target.empty() ? absl::OkStatus() : PinSimdTarget(target);
+}
+
+// What comes before serving, once the command line is read.
+std::optional<int> Prepare(const Asked& asked, CommandLine& result) {
+  if (asked.lists_simd_targets) {
+    for (const std::string& target : SimdTargets()) std::cout << target << "\n";
+    return kExitOk;
+  }
+  if (absl::Status pinned = Pin(asked.simd_target); !pinned.ok()) {
+    return Fail(pinned);
+  }
+  absl::StatusOr<Configuration> configuration = Configure(result.sources);
+  if (!configuration.ok()) return Fail(configuration.status());
+  result.configuration = *std::move(configuration);
+  if (asked.prints_configuration) {
+    std::cout << ToToml(result.configuration);
+    return kExitOk;
+  }
+  if (absl::Status files = CheckFiles(result.configuration.resolved);
+      !files.ok()) {
+    return Fail(absl::Status(
+        files.code(), WithSources(files.message(), result.configuration)));
+  }
+  if (asked.checks_configuration) return kExitOk;
+  return std::nullopt;
 }
 
 }  // namespace
 
-std::optional<int> ParseFlags(int argc, const char* const* argv,
-                              ServerOptions& options) {
+int ExitCodeOf(const absl::Status& status) {
+  return absl::IsInvalidArgument(status) ? kExitUsage : kExitConfiguration;
+}
+
+std::optional<int> ParseCommandLine(int argc, const char* const* argv,
+                                    CommandLine& result) {
   CLI::App app(kDescription, "halfstep-server");
-  app.footer(kExamples);
-  Extras extras = {
-      .drain_seconds = absl::ToDoubleSeconds(options.drain_timeout),
-      .simd_target = "",
-      .lists_simd_targets = false};
-  AddFlags(app, options, extras);
+  app.footer(kFooter);
+  app.set_help_flag("-h,--help", "Print this and exit");
+  app.get_formatter()->column_width(36);
+  Asked asked;
+  std::string file;
+  AddCommands(app, file, asked);
+  AddSettings(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& success) {  // --help, --version
@@ -137,20 +177,14 @@ std::optional<int> ParseFlags(int argc, const char* const* argv,
     std::cerr << "halfstep-server: " << error.what() << "; see --help\n";
     return kExitUsage;
   }
-  options.drain_timeout = absl::Seconds(extras.drain_seconds);
-  if (options.listen.empty()) options.listen = {kDefaultListen};
-  if (extras.lists_simd_targets) {
-    for (const std::string& target : SimdTargets()) std::cout << target << "\n";
-    return kExitOk;
+  result.sources.flags = Taken(app);
+  result.sources.file = file.empty() ? Variable("HALFSTEP_CONFIG") : file;
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    if (absl::StartsWith(*variable, "HALFSTEP_")) {
+      result.sources.variables.emplace_back(*variable);
+    }
   }
-  if (!extras.simd_target.empty()) {
-    const absl::Status pinned = PinSimdTarget(extras.simd_target);
-    if (!pinned.ok()) return Fail(pinned);
-  }
-  const absl::StatusOr<ServerOptions> resolved = Resolve(options);
-  if (!resolved.ok()) return Fail(resolved.status());
-  options = *resolved;
-  return std::nullopt;
+  return Prepare(asked, result);
 }
 
 }  // namespace halfstep

@@ -20,6 +20,7 @@ namespace {
 
 constexpr int kThreadsMax = 1024;
 constexpr uint64_t kMessageBytesMin = 1024;
+constexpr absl::Duration kDrainTimeoutMax = absl::Hours(24);
 
 bool IsAddress(absl::string_view address) {
   if (absl::StartsWith(address, "unix:")) return address.size() > 5;
@@ -97,6 +98,12 @@ absl::StatusOr<ServerOptions> Resolve(ServerOptions options) {
                      one_call, uint64_t{1} << 62);
       !status.ok()) {
     return status;
+  }
+  if (options.drain_timeout < absl::ZeroDuration() ||
+      options.drain_timeout > kDrainTimeoutMax) {
+    return FieldError("--drain-timeout",
+                      absl::StrCat(absl::ToDoubleSeconds(options.drain_timeout),
+                                   "; must be in [0, 86400] seconds"));
   }
   if (absl::Status status = CheckLogLevel(options.log_level); !status.ok()) {
     return status;

@@ -187,4 +187,10 @@ std::shared_ptr<grpc::Channel> Server::InProcessChannel() {
 
 void Server::Shutdown(absl::Duration grace) { impl_->Shutdown(grace); }
 
+void Server::Reload(const ServerOptions& options) { impl_->Reload(options); }
+
+void Server::LogInfo(absl::string_view text) { impl_->log().Note(text); }
+
+void Server::LogError(absl::string_view text) { impl_->log().NoteError(text); }
+
 }  // namespace halfstep

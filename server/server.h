@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "server/options.h"
 
@@ -40,6 +41,15 @@ class Server {
   // what is left after `grace`, and returns when all is gone. Must not be
   // called from a handler or a signal handler.
   void Shutdown(absl::Duration grace);
+
+  // Takes over what a running server can change: settings that
+  // server/settings.cc says can be reloaded, and the content of the files they
+  // name. The rest of `options` is not looked at.
+  void Reload(const ServerOptions& options);
+
+  // Lines of the log about the server as a whole.
+  void LogInfo(absl::string_view text);
+  void LogError(absl::string_view text);
 
  private:
   class Impl;

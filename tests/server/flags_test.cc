@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "server/options.h"
+#include "server/settings.h"
 
 namespace halfstep {
 namespace {
@@ -27,8 +28,10 @@ Parsed Parse(std::vector<const char*> flags) {
   Parsed parsed;
   testing::internal::CaptureStdout();
   testing::internal::CaptureStderr();
+  CommandLine line;
   parsed.code =
-      ParseFlags(static_cast<int>(flags.size()), flags.data(), parsed.options);
+      ParseCommandLine(static_cast<int>(flags.size()), flags.data(), line);
+  parsed.options = line.configuration.resolved;
   parsed.out = testing::internal::GetCapturedStdout();
   parsed.error = testing::internal::GetCapturedStderr();
   return parsed;
@@ -102,15 +105,16 @@ TEST(Flags, RefuseWhatCannotBe) {
   }
 }
 
-TEST(Flags, HelpShowsEveryFlagWithItsVariable) {
+TEST(Flags, HelpShowsEverySetting) {
   const Parsed parsed = Parse({"--help"});
   EXPECT_EQ(parsed.code, kExitOk);
-  for (const char* name :
-       {"--listen", "--threads", "--max-message-bytes", "--max-bytes-in-flight",
-        "--log-level", "--drain-timeout", "HALFSTEP_LISTEN", "HALFSTEP_THREADS",
-        "HALFSTEP_MAX_MESSAGE_BYTES", "HALFSTEP_MAX_BYTES_IN_FLIGHT",
-        "HALFSTEP_LOG_LEVEL", "HALFSTEP_DRAIN_TIMEOUT", "Examples:"}) {
-    EXPECT_THAT(parsed.out, HasSubstr(name));
+  for (const Setting& setting : Settings()) {
+    EXPECT_THAT(parsed.out, HasSubstr(FlagOf(setting) + " "));
+    EXPECT_THAT(parsed.out, HasSubstr(setting.group + ":"));
+  }
+  for (const char* text : {"--config", "--print-config", "--check-config",
+                           "HALFSTEP_FOO_BAR", "Examples:", "78"}) {
+    EXPECT_THAT(parsed.out, HasSubstr(text));
   }
   EXPECT_EQ(parsed.out.find("--simd-target"), std::string::npos);
 }
