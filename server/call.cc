@@ -39,6 +39,8 @@ Call::Call(absl::string_view method, const CallEnvironment& environment,
 
 absl::Status Call::Open() {
   environment_.in_flight.Add(in_flight_);
+  connection_ = environment_.connections.Find(context_.peer());
+  if (connection_ != nullptr) connection_->CountCall();
   record_.request_id = RequestId(MetadataOf(context_, kRequestIdKey));
   record_.trace_id =
       std::string(TraceId(MetadataOf(context_, kTraceParentKey)));
@@ -60,11 +62,29 @@ grpc::Status Call::Close(const absl::Status& status) {
 void Call::Record() {
   environment_.in_flight.Remove(in_flight_);
   ticket_.Release();
+  if (connection_ != nullptr) {
+    connection_->CountReply(record_.bytes_out);
+    if (context_.IsCancelled()) connection_->CountCancelled();
+  }
   if (!environment_.log.IsWanted(record_.status)) return;
   record_.queue_time = taken_up_ - arrived_;
   record_.total_time = absl::Now() - arrived_;
   record_.peer = context_.peer();
   environment_.log.Write(record_);
+}
+
+void Call::ReadBegins() {
+  if (connection_ == nullptr) return;
+  read_begin_ = connection_->BeginRead(request_bytes_max());
+}
+
+void Call::ReadEnds(bool ok, uint64_t bytes) {
+  if (connection_ == nullptr) return;
+  if (ok) {
+    connection_->EndRead(request_bytes_max(), bytes);
+  } else {
+    connection_->AbandonRead(request_bytes_max(), read_begin_);
+  }
 }
 
 absl::StatusOr<Buffer> Call::Allocate(uint64_t payload_bytes,

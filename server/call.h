@@ -20,6 +20,7 @@
 #include "server/call_log.h"
 #include "server/call_record.h"
 #include "server/calls_in_flight.h"
+#include "server/connections.h"
 #include "server/options.h"
 
 namespace grpc {
@@ -34,6 +35,7 @@ struct CallEnvironment {
   const Authorization& authorization;
   Executor& executor;
   Admission& admission;
+  const Connections& connections;
   std::shared_ptr<BufferPool> buffers;
   CallsInFlight& in_flight;
   CallLog& log;
@@ -74,6 +76,11 @@ class Call {
   // The call is over: writes the log. Once, before `context` goes.
   void Record();
 
+  // gRPC begins to read a message of the call; it has read one of `bytes`, or,
+  // not `ok`, will not read one any more.
+  void ReadBegins();
+  void ReadEnds(bool ok, uint64_t bytes);
+
   // A thread has begun to serve the call, or has ended a stretch of computing.
   void TakenUp() { taken_up_ = absl::Now(); }
   void Computed(absl::Duration time) { record_.compute_time += time; }
@@ -88,6 +95,12 @@ class Call {
   bool must_move_on_ = false;  // from there to the executor
 
  private:
+  uint64_t request_bytes_max() const {
+    return limits().max_message_bytes + kFieldBytesAllowance;
+  }
+
+  std::shared_ptr<Connection> connection_;  // null: unix sockets, in process
+  uint64_t read_begin_ = 0;                 // as connection_ wants it
   const absl::Time arrived_ = absl::Now();
   absl::Time taken_up_ = arrived_;
 };

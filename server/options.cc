@@ -1,17 +1,14 @@
 #include "server/options.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
-#include <fstream>
-#include <thread>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "core/field_error.h"
+#include "server/container_limits.h"
 #include "server/security.h"
 #include "server/descriptor_limit.h"
 
@@ -31,25 +28,66 @@ bool IsAddress(absl::string_view address) {
   return absl::SimpleAtoi(digits, &port) && port <= 65535;
 }
 
-// The memory of the machine, or of the container if it has less.
-uint64_t MemoryBytes() {
-  uint64_t bytes = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) *
-                   static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-  // cgroup v2, then v1; "max" or a huge number where there is no limit.
-  for (const char* path : {"/sys/fs/cgroup/memory.max",
-                           "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
-    uint64_t limit = 0;
-    if (std::ifstream(path) >> limit && limit > 0)
-      bytes = std::min(bytes, limit);
-  }
-  return bytes;
-}
-
 absl::Status CheckRange(absl::string_view flag, uint64_t value, uint64_t min,
                         uint64_t max) {
   if (value >= min && value <= max) return absl::OkStatus();
   return FieldError(flag,
                     absl::StrCat(value, "; must be in [", min, ", ", max, "]"));
+}
+
+// More cost memory, about 40 KiB each, before they have called anything.
+constexpr size_t kConnectionsDefault = 4096;
+
+absl::Status CheckTime(absl::string_view flag, absl::Duration time,
+                       absl::Duration min, absl::Duration max) {
+  if (time >= min && time <= max) return absl::OkStatus();
+  return FieldError(flag,
+                    absl::StrCat(absl::FormatDuration(time), "; must be in [",
+                                 absl::FormatDuration(min), ", ",
+                                 absl::FormatDuration(max), "]"));
+}
+
+absl::Status ResolveConnection(ConnectionLimits& limits) {
+  constexpr absl::Duration kForEver = absl::InfiniteDuration();
+  constexpr absl::Duration kShort = absl::Milliseconds(100);
+  const size_t most = ConnectionsWithin(DescriptorLimit());
+  if (limits.max_connections == 0) {
+    limits.max_connections = std::min(most, kConnectionsDefault);
+  }
+  if (limits.max_connections_per_host == 0) {
+    limits.max_connections_per_host =
+        std::max<size_t>(1, limits.max_connections * 3 / 4);
+  }
+  for (const absl::Status& checked : {
+           CheckRange("--max-connections", limits.max_connections, 1, most),
+           CheckRange("--max-connections-per-host",
+                      limits.max_connections_per_host, 1,
+                      limits.max_connections),
+           CheckRange("--max-streams-per-connection",
+                      limits.max_streams_per_connection, 1, 1 << 20),
+           CheckRange("--max-metadata-bytes", limits.max_metadata_bytes, 1024,
+                      1 << 20),
+           CheckRange("--stream-window-bytes", limits.stream_window_bytes,
+                      65'535, 16 << 20),
+           CheckRange("--unix-socket-mode", limits.unix_socket_mode, 0, 0777),
+           CheckTime("--handshake-timeout", limits.handshake_timeout, kShort,
+                     absl::Minutes(10)),
+           CheckTime("--max-connection-idle", limits.max_connection_idle,
+                     absl::Seconds(1), kForEver),
+           CheckTime("--max-connection-age", limits.max_connection_age,
+                     absl::Seconds(1), kForEver),
+           CheckTime("--max-connection-age-grace",
+                     limits.max_connection_age_grace, kShort, kForEver),
+           CheckTime("--keepalive-time", limits.keepalive_time,
+                     absl::Seconds(1), kForEver),
+           CheckTime("--keepalive-timeout", limits.keepalive_timeout, kShort,
+                     absl::Minutes(10)),
+           CheckTime("--min-ping-interval", limits.min_ping_interval,
+                     absl::ZeroDuration(), absl::Hours(2)),
+       }) {
+    if (!checked.ok()) return checked;
+  }
+  return absl::OkStatus();
 }
 
 absl::Status CheckLogLevel(absl::string_view level) {
@@ -71,9 +109,13 @@ absl::StatusOr<ServerOptions> Resolve(ServerOptions options) {
     return FieldError(
         "--listen", absl::StrCat(address, "; must be HOST:PORT or unix:PATH"));
   }
+  if (absl::Status status = CheckSecurity(options.security, options.listen);
+      !status.ok()) {
+    return status;
+  }
   if (options.threads == 0) {
     options.threads = static_cast<int>(std::clamp<unsigned>(
-        std::thread::hardware_concurrency(), 1, kThreadsMax));
+        Processors(), 1, kThreadsMax));
   }
   if (options.threads < 1 || options.threads > kThreadsMax) {
     return FieldError(
@@ -91,7 +133,16 @@ absl::StatusOr<ServerOptions> Resolve(ServerOptions options) {
   const uint64_t one_call =
       2 * (options.call.max_message_bytes + kFieldBytesAllowance);
   if (options.load.max_bytes_in_flight == 0) {
-    options.load.max_bytes_in_flight = std::max(MemoryBytes() / 2, one_call);
+    const uint64_t memory = MemoryBytes();
+    if (one_call > memory) {
+      return FieldError(
+          "--max-message-bytes",
+          absl::StrCat(options.call.max_message_bytes, "; must be at most ",
+                       memory / 2 - std::min(memory / 2, kFieldBytesAllowance),
+                       ", since a call holds twice as much and there are ",
+                       memory, " bytes of memory"));
+    }
+    options.load.max_bytes_in_flight = std::max(memory / 2, one_call);
   }
   if (absl::Status status =
           CheckRange("--max-bytes-in-flight", options.load.max_bytes_in_flight,
@@ -105,6 +156,10 @@ absl::StatusOr<ServerOptions> Resolve(ServerOptions options) {
                       absl::StrCat(absl::ToDoubleSeconds(options.drain_timeout),
                                    "; must be in [0, 86400] seconds"));
   }
+  if (absl::Status status = ResolveConnection(options.connection);
+      !status.ok()) {
+    return status;
+  }
   if (absl::Status status = CheckLogLevel(options.log_level); !status.ok()) {
     return status;
   }
@@ -112,7 +167,3 @@ absl::StatusOr<ServerOptions> Resolve(ServerOptions options) {
 }
 
 }  // namespace halfstep
-  if (absl::Status status = CheckSecurity(options.security, options.listen);
-      !status.ok()) {
-    return status;
-  }

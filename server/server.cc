@@ -8,17 +8,19 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "grpc/health/v1/health.pb.h"
 #include "server/calibration_service.h"
+#include "server/connections.h"
+#include "server/descriptor_limit.h"
 #include "server/idle_memory.h"
+#include "server/listener.h"
 #include "server/quantization_service.h"
+#include "server/security.h"
 #include "server/transport.h"
 
-#include "server/security.h"
 namespace halfstep {
 namespace {
 
@@ -33,12 +35,6 @@ constexpr absl::Duration kQuietTimeMax = absl::Seconds(1);
 
 constexpr char kQuantization[] = "halfstep.v1.QuantizationService";
 constexpr char kCalibration[] = "halfstep.v1.CalibrationService";
-
-// `address` with the port that was bound.
-std::string Bound(const std::string& address, int port) {
-  if (absl::StartsWith(address, "unix:")) return address;
-  return absl::StrCat(address.substr(0, address.rfind(':')), ":", port);
-}
 
 }  // namespace
 
@@ -71,26 +67,22 @@ class Server::Impl {
     grpc::health::v1::HealthCheckRequest::descriptor();
     grpc::ServerBuilder builder;
     SetTransport(options_, builder);
-    std::vector<int> ports(options_.listen.size(), 0);
-    for (size_t i = 0; i < ports.size(); ++i) {
-      builder.AddListeningPort(options_.listen[i],
-                               grpc::InsecureServerCredentials(), &ports[i]);
-    }
+    RaiseDescriptorLimit();
+    absl::StatusOr<std::unique_ptr<Listener>> listener =
+        Listener::Create(options_, connections_, log_);
+    if (!listener.ok()) return listener.status();
+    listener_ = *std::move(listener);
+    listener_->Register(
+        [this](const std::string& address) {
+          return security_.CredentialsFor(address);
+        },
+        builder);
     builder.RegisterService(&quantization_);
     builder.RegisterService(&calibration_);
     server_ = builder.BuildAndStart();
-    for (size_t i = 0; i < ports.size(); ++i) {
-      // Addresses are bound in order, up to the first that cannot be.
-      if (ports[i] == 0) {
-        return absl::UnavailableError(
-            absl::StrCat(options_.listen[i],
-                         ": cannot be bound; must be an address of "
-                         "this machine that is free"));
-      }
-      addresses_.push_back(Bound(options_.listen[i], ports[i]));
-    }
     if (server_ == nullptr) return absl::InternalError("gRPC did not start");
     SetServing(true);
+    listener_->Start();
     return absl::OkStatus();
   }
 
@@ -108,6 +100,8 @@ class Server::Impl {
     }
     // Once it shuts down, gRPC answers calls that still reach it by CANCELLED.
     // So it closes all connections first: then callers see UNAVAILABLE.
+    // gRPC would leave connections open that it is handed from here on.
+    listener_->Stop();
     grpc_server_cancel_all_calls(server_->c_server());
     server_->Shutdown(absl::ToChronoTime(absl::Now()));
     server_->Wait();
@@ -148,12 +142,14 @@ class Server::Impl {
   const std::shared_ptr<BufferPool> buffers_;
   CallsInFlight in_flight_;
   CallLog log_;
+  Connections connections_{options_.connection};
   const IdleMemory idle_memory_{admission_, *buffers_};
   Security security_;
   const CallEnvironment environment_{.options = options_,
                                      .authorization = security_.authorization(),
                                      .executor = executor_,
                                      .admission = admission_,
+                                     .connections = connections_,
                                      .buffers = buffers_,
                                      .in_flight = in_flight_,
                                      .log = log_};
@@ -161,7 +157,7 @@ class Server::Impl {
   CalibrationService calibration_{environment_};
   absl::Mutex mutex_;  // one Shutdown at a time
   std::unique_ptr<grpc::Server> server_;
-  std::vector<std::string> addresses_;
+  std::unique_ptr<Listener> listener_;
 };
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(

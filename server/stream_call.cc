@@ -76,6 +76,7 @@ class StreamCall final : public ByteReactor,
   }
 
   void OnReadDone(bool ok) override {
+    ReadEnds(ok, next_message_.Length());
     const bool is_cancelled = !ok && context_.IsCancelled();
     {
       const absl::MutexLock lock(&mutex_);
@@ -144,6 +145,7 @@ class StreamCall final : public ByteReactor,
         case Action::kNone:
           return;
         case Action::kRead:
+          ReadBegins();
           StartRead(&next_message_);
           break;
         case Action::kCompute:

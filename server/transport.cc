@@ -3,6 +3,9 @@
 #include <grpc/grpc.h>
 #include <grpcpp/server_builder.h>
 
+#include <algorithm>
+#include <limits>
+
 namespace halfstep {
 namespace {
 
@@ -15,6 +18,40 @@ constexpr int kFrameBytesMax = 1 << 20;
 // so that this is also the size of a large message's slices.
 constexpr int kReadChunkBytes = 1 << 20;
 
+int Milliseconds(absl::Duration time) {
+  // INT_MAX stands for ever in gRPC.
+  return static_cast<int>(std::min<int64_t>(absl::ToInt64Milliseconds(time),
+                                            std::numeric_limits<int>::max()));
+}
+
+void SetConnectionLimits(const ConnectionLimits& limits,
+                         grpc::ServerBuilder& builder) {
+  const auto set = [&builder](const char* name, auto value) {
+    builder.AddChannelArgument(name, static_cast<int>(value));
+  };
+  set(GRPC_ARG_MAX_CONCURRENT_STREAMS, limits.max_streams_per_connection);
+  set(GRPC_ARG_MAX_METADATA_SIZE, limits.max_metadata_bytes);
+  // What calls send before anybody reads stays in memory that no ticket covers:
+  // so it has a fixed bound, and does not follow the bandwidth-delay product.
+  // While a message is read, its stream has 1 MiB more.
+  set(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  set(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, limits.stream_window_bytes);
+  set(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
+      Milliseconds(limits.handshake_timeout));
+  set(GRPC_ARG_MAX_CONNECTION_IDLE_MS,
+      Milliseconds(limits.max_connection_idle));
+  set(GRPC_ARG_MAX_CONNECTION_AGE_MS, Milliseconds(limits.max_connection_age));
+  set(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS,
+      Milliseconds(limits.max_connection_age_grace));
+  set(GRPC_ARG_KEEPALIVE_TIME_MS, Milliseconds(limits.keepalive_time));
+  set(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, Milliseconds(limits.keepalive_timeout));
+  // Clients are asked, and may ask, between calls, too.
+  set(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  set(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  set(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+      Milliseconds(limits.min_ping_interval));
+}
+
 }  // namespace
 
 void SetTransport(const ServerOptions& options, grpc::ServerBuilder& builder) {
@@ -25,16 +62,12 @@ void SetTransport(const ServerOptions& options, grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kFrameBytesMax);
   builder.AddChannelArgument(GRPC_ARG_TCP_READ_CHUNK_SIZE, kReadChunkBytes);
   builder.AddChannelArgument(GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE, kReadChunkBytes);
-  // The flow-control window follows the bandwidth-delay product that gRPC
-  // measures.
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 1);
   // gRPC inflates a message without a bound: half a megabyte of gzip becomes
   // more than 500 MiB. So a compressed request is refused before it is read, by
   // gRPC itself: UNIMPLEMENTED.
   builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
   builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
-  // Two servers on one port would each get half of the calls, unnoticed.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  SetConnectionLimits(options.connection, builder);
   // The synchronous services are reflection alone; ours use the callback API.
   using Option = grpc::ServerBuilder::SyncServerOption;
   builder.SetSyncServerOption(Option::NUM_CQS, 1);

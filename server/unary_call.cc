@@ -52,10 +52,12 @@ class UnaryCall final : public ByteReactor,
   void Admitted(Ticket ticket) override {
     ticket_ = std::move(ticket);
     in_flight_.SetPhase(CallPhase::kReading);
+    ReadBegins();
     StartRead(&request_);
   }
 
   void OnReadDone(bool ok) override {
+    ReadEnds(ok, request_.Length());
     if (!ok) {
       return End(context_.IsCancelled()
                      ? absl::CancelledError("the client has gone")

@@ -95,7 +95,7 @@ def test_flags_and_variables(pb, start_server):
         (["--simd-target=ABACUS"], 2, "ABACUS"),
         (["--listen=unix:/nonexistent/folder/socket"], 1, "unix:/nonexistent/folder/socket: cannot be bound"),
         # An address for documentation (RFC 5737), which no machine has.
-        (["--listen=192.0.2.1:80"], 1, "192.0.2.1:80: cannot be bound"),
+        (["--listen=192.0.2.1:80", "--allow-plaintext"], 1, "192.0.2.1:80: cannot be bound"),
     ],
 )
 def test_a_start_that_fails(flags, code, fault):
@@ -112,7 +112,7 @@ def test_a_port_that_is_taken():
         ended = run(f"--listen={address}")
     assert ended.returncode == 1
     assert ended.stderr == (
-        f"halfstep-server: {address}: cannot be bound; must be an address of this machine that is free\n"
+        f"halfstep-server: {address}: cannot be bound: Address already in use; must be an address of this machine that is free\n"
     )
 
 
