@@ -1,16 +1,20 @@
-#include "server/settings.h"
-
 #include <algorithm>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "server/settings.h"
 
 namespace halfstep {
 namespace {
 
 using Kind = SettingKind;
-using Field = SettingField;
+
+// The field at the end of a path of members, each of the one before.
+template <auto... path>
+SettingField At(ServerOptions &options) {
+  return &(options.*....*path);
+}
 
 constexpr char kServing[] = "Serving";
 constexpr char kSecurity[] = "Security";
@@ -18,168 +22,141 @@ constexpr char kCallLimits[] = "Limits of one call";
 constexpr char kLoadLimits[] = "Limits of all calls together";
 constexpr char kLogging[] = "Logging";
 
-void AddServing(std::vector<Setting>& settings) {
+void AddServing(std::vector<Setting> &settings) {
   settings.push_back(
       {.key = "listen",
        .group = kServing,
        .kind = Kind::kList,
        .description = "HOST:PORT (port 0 picks one) or unix:PATH; repeatable",
-       .field = [](ServerOptions& options) -> Field { return &options.listen; },
+       .field = At<&ServerOptions::listen>,
        .placeholder = "ADDRESS"});
   settings.push_back(
       {.key = "threads",
        .group = kServing,
        .kind = Kind::kCount,
        .description = "Threads that compute; 0 means one per processor",
-       .field = [](ServerOptions& options) -> Field {
-         return &options.threads;
-       }});
+       .field = At<&ServerOptions::threads>});
   settings.push_back(
       {.key = "drain_timeout",
        .group = kServing,
        .kind = Kind::kSeconds,
        .description = "Seconds that calls in flight may take once told to stop",
-       .field = [](ServerOptions& options) -> Field {
-         return &options.drain_timeout;
-       },
+       .field = At<&ServerOptions::drain_timeout>,
        .reloads = true});
 }
 
-void AddSecurity(std::vector<Setting>& settings) {
+void AddSecurity(std::vector<Setting> &settings) {
   settings.push_back(
       {.key = "tls_cert",
        .group = kSecurity,
        .kind = Kind::kPath,
        .description = "Certificate of the server and those that lead to its "
                       "root, in PEM; read again when it changes",
-       .field = [](ServerOptions& options) -> Field {
-         return &options.security.tls_cert;
-       }});
+       .field = At<&ServerOptions::security, &SecurityOptions::tls_cert>});
   settings.push_back(
       {.key = "tls_key",
        .group = kSecurity,
        .kind = Kind::kPath,
        .description =
            "Private key of the certificate, in PEM, that nobody else may read",
-       .field = [](ServerOptions& options) -> Field {
-         return &options.security.tls_key;
-       }});
-  settings.push_back({.key = "tls_client_ca",
-                      .group = kSecurity,
-                      .kind = Kind::kPath,
-                      .description = "Whose certificates clients must have, in "
-                                     "PEM; empty means that they need none",
-                      .field = [](ServerOptions& options) -> Field {
-                        return &options.security.tls_client_ca;
-                      }});
-  settings.push_back({.key = "token_file",
-                      .group = kSecurity,
-                      .kind = Kind::kPath,
-                      .description = "Bearer tokens and the methods that each "
-                                     "permits: lines NAME METHODS TOKEN",
-                      .field = [](ServerOptions& options) -> Field {
-                        return &options.security.token_file;
-                      }});
+       .field = At<&ServerOptions::security, &SecurityOptions::tls_key>});
+  settings.push_back(
+      {.key = "tls_client_ca",
+       .group = kSecurity,
+       .kind = Kind::kPath,
+       .description = "Whose certificates clients must have, in "
+                      "PEM; empty means that they need none",
+       .field = At<&ServerOptions::security, &SecurityOptions::tls_client_ca>});
+  settings.push_back(
+      {.key = "token_file",
+       .group = kSecurity,
+       .kind = Kind::kPath,
+       .description = "Bearer tokens and the methods that each "
+                      "permits: lines NAME METHODS TOKEN",
+       .field = At<&ServerOptions::security, &SecurityOptions::token_file>});
   settings.push_back(
       {.key = "allow_plaintext",
        .group = kSecurity,
        .kind = Kind::kSwitch,
        .description = "Serve other machines without TLS, as behind a proxy",
-       .field = [](ServerOptions& options) -> Field {
-         return &options.security.allow_plaintext;
-       }});
+       .field =
+           At<&ServerOptions::security, &SecurityOptions::allow_plaintext>});
   settings.push_back(
       {.key = "reflection",
        .group = kSecurity,
        .kind = Kind::kText,
        .description = "Whether to tell what is served; auto means yes, unless "
                       "with tokens or --production",
-       .field = [](ServerOptions& options) -> Field {
-         return &options.security.reflection;
-       },
+       .field = At<&ServerOptions::security, &SecurityOptions::reflection>,
        .choices = {"auto", "on", "off"},
        .placeholder = "CHOICE"});
-  settings.push_back({.key = "production",
-                      .group = kSecurity,
-                      .kind = Kind::kSwitch,
-                      .description =
-                          "Refuse what is for trying out: reflection, and "
-                          "plaintext or unknown callers from other machines",
-                      .field = [](ServerOptions& options) -> Field {
-                        return &options.security.production;
-                      }});
+  settings.push_back(
+      {.key = "production",
+       .group = kSecurity,
+       .kind = Kind::kSwitch,
+       .description = "Refuse what is for trying out: reflection, and "
+                      "plaintext or unknown callers from other machines",
+       .field = At<&ServerOptions::security, &SecurityOptions::production>});
   settings.push_back(
       {.key = "reload_interval",
        .group = kSecurity,
        .kind = Kind::kSeconds,
        .description = "Seconds between two looks at certificates and tokens; "
                       "inf means on SIGHUP only",
-       .field = [](ServerOptions& options) -> Field {
-         return &options.security.reload_interval;
-       }});
+       .field =
+           At<&ServerOptions::security, &SecurityOptions::reload_interval>});
 }
 
-void AddCallLimits(std::vector<Setting>& settings) {
-  settings.push_back({.key = "max_message_bytes",
-                      .group = kCallLimits,
-                      .kind = Kind::kSize,
-                      .description = "Largest payload of a request or reply",
-                      .field = [](ServerOptions& options) -> Field {
-                        return &options.call.max_message_bytes;
-                      }});
+void AddCallLimits(std::vector<Setting> &settings) {
+  settings.push_back(
+      {.key = "max_message_bytes",
+       .group = kCallLimits,
+       .kind = Kind::kSize,
+       .description = "Largest payload of a request or reply",
+       .field = At<&ServerOptions::call, &CallLimits::max_message_bytes>});
   settings.push_back(
       {.key = "max_buffered_bytes",
        .group = kCallLimits,
        .kind = Kind::kSize,
        .description = "Bytes that one stream may hold back until scales are "
                       "known, and the histograms of one Observe call",
-       .field = [](ServerOptions& options) -> Field {
-         return &options.call.max_buffered_bytes;
-       }});
+       .field = At<&ServerOptions::call, &CallLimits::max_buffered_bytes>});
   settings.push_back(
       {.key = "max_parameter_pairs",
        .group = kCallLimits,
        .kind = Kind::kCount,
        .description = "Pairs of scale and zero point of a tensor; of a stream, "
                       "those held at once",
-       .field = [](ServerOptions& options) -> Field {
-         return &options.call.max_parameter_pairs;
-       }});
-  settings.push_back({.key = "max_calibration_summaries",
-                      .group = kCallLimits,
-                      .kind = Kind::kCount,
-                      .description = "Indices of a calibration axis",
-                      .field = [](ServerOptions& options) -> Field {
-                        return &options.call.max_calibration_summaries;
-                      }});
+       .field = At<&ServerOptions::call, &CallLimits::max_parameter_pairs>});
+  settings.push_back(
+      {.key = "max_calibration_summaries",
+       .group = kCallLimits,
+       .kind = Kind::kCount,
+       .description = "Indices of a calibration axis",
+       .field =
+           At<&ServerOptions::call, &CallLimits::max_calibration_summaries>});
 }
 
-void AddLoadLimits(std::vector<Setting>& settings) {
+void AddLoadLimits(std::vector<Setting> &settings) {
   settings.push_back(
       {.key = "max_bytes_in_flight",
        .group = kLoadLimits,
        .kind = Kind::kSize,
        .description = "Bytes that all calls together may hold; 0 means half of "
                       "the memory of the machine or container",
-       .field = [](ServerOptions& options) -> Field {
-         return &options.load.max_bytes_in_flight;
-       }});
+       .field = At<&ServerOptions::load, &LoadLimits::max_bytes_in_flight>});
   settings.push_back(
       {.key = "max_waiting_calls",
        .group = kLoadLimits,
        .kind = Kind::kCount,
        .description = "Calls that may wait for their turn to be read",
-       .field = [](ServerOptions& options) -> Field {
-         return &options.load.max_waiting_calls;
-       }});
+       .field = At<&ServerOptions::load, &LoadLimits::max_waiting_calls>});
   settings.push_back(
       {.key = "max_queued_calls",
        .group = kLoadLimits,
        .kind = Kind::kCount,
        .description = "Calls that may be read and wait for a thread",
-       .field = [](ServerOptions& options) -> Field {
-         return &options.load.max_queued_calls;
-       }});
+       .field = At<&ServerOptions::load, &LoadLimits::max_queued_calls>});
   settings.push_back(
       {.key = "stall_timeout",
        .group = kLoadLimits,
@@ -187,20 +164,16 @@ void AddLoadLimits(std::vector<Setting>& settings) {
        .description =
            "Seconds that a client may neither send nor take anything "
            "while its call waits for it",
-       .field = [](ServerOptions& options) -> Field {
-         return &options.load.stall_timeout;
-       }});
+       .field = At<&ServerOptions::load, &LoadLimits::stall_timeout>});
 }
 
-void AddLogging(std::vector<Setting>& settings) {
+void AddLogging(std::vector<Setting> &settings) {
   settings.push_back(
       {.key = "log_level",
        .group = kLogging,
        .kind = Kind::kText,
        .description = "What is logged: info has one line per call",
-       .field = [](ServerOptions& options) -> Field {
-         return &options.log_level;
-       },
+       .field = At<&ServerOptions::log_level>,
        .reloads = true,
        .choices = {"off", "error", "warn", "info", "debug"},
        .placeholder = "LEVEL"});
@@ -215,9 +188,9 @@ ServerOptions DefaultOptions() {
   return options;
 }
 
-const std::vector<Setting>& Settings() {
-  static const std::vector<Setting>* const kSettings = [] {
-    auto* settings = new std::vector<Setting>;
+const std::vector<Setting> &Settings() {
+  static const std::vector<Setting> *const kSettings = [] {
+    auto *settings = new std::vector<Setting>;
     AddServing(*settings);
     AddSecurity(*settings);
     AddCallLimits(*settings);
@@ -228,22 +201,22 @@ const std::vector<Setting>& Settings() {
   return *kSettings;
 }
 
-const Setting* FindSetting(absl::string_view key) {
+const Setting *FindSetting(absl::string_view key) {
   const auto found = std::find_if(
       Settings().begin(), Settings().end(),
-      [key](const Setting& setting) { return setting.key == key; });
+      [key](const Setting &setting) { return setting.key == key; });
   return found == Settings().end() ? nullptr : &*found;
 }
 
-std::string FlagOf(const Setting& setting) {
+std::string FlagOf(const Setting &setting) {
   return absl::StrCat("--", absl::StrReplaceAll(setting.key, {{"_", "-"}}));
 }
 
-std::string VariableOf(const Setting& setting) {
+std::string VariableOf(const Setting &setting) {
   return absl::StrCat("HALFSTEP_", absl::AsciiStrToUpper(setting.key));
 }
 
-std::string PlaceholderOf(const Setting& setting) {
+std::string PlaceholderOf(const Setting &setting) {
   if (!setting.placeholder.empty()) return setting.placeholder;
   switch (setting.kind) {
     case Kind::kSize:
