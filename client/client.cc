@@ -9,8 +9,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/substitute.h"
 #include "client/call_status.h"
+#include "client/service_config.h"
 #include "client/stubs.h"
 
 namespace halfstep {
@@ -19,29 +19,6 @@ namespace {
 using grpc::health::v1::Health;
 using grpc::health::v1::HealthCheckRequest;
 using grpc::health::v1::HealthCheckResponse;
-
-// gRPC's own limit of attempts.
-constexpr int kAttemptsMax = 5;
-
-// gRPC retries by itself, with jitter, where this says so.
-constexpr absl::string_view kServiceConfig = R"({
-  "loadBalancingConfig": [{"round_robin": {}}],
-  "methodConfig": [{
-    "name": [
-      {"service": "halfstep.v1.QuantizationService"},
-      {"service": "halfstep.v1.CalibrationService"},
-      {"service": "grpc.health.v1.Health", "method": "Check"}
-    ]$0
-  }]
-})";
-constexpr absl::string_view kRetryPolicy = R"(,
-    "retryPolicy": {
-      "maxAttempts": $0,
-      "initialBackoff": "0.1s",
-      "maxBackoff": "2s",
-      "backoffMultiplier": 2,
-      "retryableStatusCodes": ["UNAVAILABLE"]
-    })";
 
 bool HasPort(absl::string_view address) {
   const size_t colon = address.rfind(':');
@@ -74,9 +51,7 @@ grpc::ChannelArguments Arguments(const std::string& address, int attempts) {
   // Limits are the server's business; -1 means none here.
   arguments.SetMaxReceiveMessageSize(-1);
   arguments.SetMaxSendMessageSize(-1);
-  const std::string policy =
-      attempts > 1 ? absl::Substitute(kRetryPolicy, attempts) : "";
-  arguments.SetServiceConfigJSON(absl::Substitute(kServiceConfig, policy));
+  arguments.SetServiceConfigJSON(ServiceConfig(attempts));
   // A request that does not fit in this buffer is not retried, and nothing says
   // so. gRPC's default of 256 KiB would leave out every tensor worth sending.
   arguments.SetInt(GRPC_ARG_PER_RPC_RETRY_BUFFER_SIZE, INT_MAX);

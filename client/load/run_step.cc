@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/load/lane.h"
+#include "client/service_config.h"
 
 namespace halfstep::load {
 namespace {
@@ -285,6 +286,8 @@ std::vector<std::shared_ptr<grpc::Channel>> ConnectChannels(
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
     // A retry would hide a failure, and add its wait to a latency.
     arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+    // Every server behind the address gets its share.
+    arguments.SetServiceConfigJSON(ServiceConfig(/*attempts=*/1));
     arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
     channels.push_back(grpc::CreateCustomChannel(
         address, grpc::InsecureChannelCredentials(), arguments));

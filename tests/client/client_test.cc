@@ -33,39 +33,48 @@ class ScriptedService : public v1::QuantizationService::Service {
   std::atomic<int> calls = 0;
   std::atomic<int> failures = 0;
   Status failure = Status(StatusCode::UNAVAILABLE, "not now");
+  // What a failure says about trying again, in ms; empty: nothing.
+  std::string pushback;
   absl::Duration delay;
 
  private:
-  Status Answer() {
+  Status Answer(ServerContext* context) {
     absl::SleepFor(delay);
-    return calls++ < failures ? failure : Status::OK;
+    if (calls++ >= failures) return Status::OK;
+    if (!pushback.empty()) {
+      context->AddTrailingMetadata("grpc-retry-pushback-ms", pushback);
+    }
+    return failure;
   }
 
-  Status Quantize(ServerContext*, const v1::QuantizeRequest* request,
+  Status Quantize(ServerContext* context, const v1::QuantizeRequest* request,
                   v1::QuantizeResponse* response) override {
     response->mutable_tensor()->set_codes(request->tensor().data());
-    return Answer();
+    return Answer(context);
   }
-  Status Dequantize(ServerContext*, const v1::DequantizeRequest* request,
+  Status Dequantize(ServerContext* context,
+                    const v1::DequantizeRequest* request,
                     v1::DequantizeResponse* response) override {
     response->mutable_tensor()->set_data(request->tensor().codes());
-    return Answer();
+    return Answer(context);
   }
-  Status FakeQuantize(ServerContext*, const v1::FakeQuantizeRequest* request,
+  Status FakeQuantize(ServerContext* context,
+                      const v1::FakeQuantizeRequest* request,
                       v1::FakeQuantizeResponse* response) override {
     *response->mutable_tensor() = request->tensor();
-    return Answer();
+    return Answer(context);
   }
-  Status MeasureError(ServerContext*, const v1::MeasureErrorRequest* request,
+  Status MeasureError(ServerContext* context,
+                      const v1::MeasureErrorRequest* request,
                       v1::MeasureErrorResponse* response) override {
     response->mutable_error()->set_element_count(
         request->original().data().size());
-    return Answer();
+    return Answer(context);
   }
-  Status GetServerInfo(ServerContext*, const v1::GetServerInfoRequest*,
+  Status GetServerInfo(ServerContext* context, const v1::GetServerInfoRequest*,
                        v1::GetServerInfoResponse* response) override {
     response->set_version("scripted");
-    return Answer();
+    return Answer(context);
   }
 };
 
@@ -200,12 +209,52 @@ TEST_F(ClientTest, OneAttemptIsNoRetry) {
   EXPECT_EQ(service_.calls, 1);
 }
 
-TEST_F(ClientTest, OnlyUnavailableIsTriedAgain) {
+TEST_F(ClientTest, ACallOverALimitIsNotTriedAgain) {
   service_.failures = 1;
   service_.failure = Status(StatusCode::RESOURCE_EXHAUSTED, "too large");
+  service_.pushback = "-1";
   EXPECT_EQ(Connect()->GetServerInfo().status().code(),
             absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(service_.calls, 1);
+}
+
+// The client's own backoff would be over after at most 0.12 s.
+TEST_F(ClientTest, ABusyServerIsTriedAgainWhenItSaysSo) {
+  service_.failures = 1;
+  service_.failure = Status(StatusCode::RESOURCE_EXHAUSTED, "busy");
+  service_.pushback = "400";
+  const absl::Time start = absl::Now();
+  EXPECT_EQ(Connect()->GetServerInfo()->version(), "scripted");
+  // A timer may fire a millisecond early.
+  EXPECT_GE(absl::Now() - start, absl::Milliseconds(399));
+  EXPECT_EQ(service_.calls, 2);
+}
+
+TEST_F(ClientTest, OtherErrorsAreNotTriedAgain) {
+  service_.failures = 1;
+  for (const StatusCode code :
+       {StatusCode::INVALID_ARGUMENT, StatusCode::INTERNAL,
+        StatusCode::UNAUTHENTICATED, StatusCode::DEADLINE_EXCEEDED}) {
+    service_.calls = 0;
+    service_.failure = Status(code, "no");
+    EXPECT_FALSE(Connect()->GetServerInfo().ok());
+    EXPECT_EQ(service_.calls, 1);
+  }
+}
+
+// 1000 marks, of which 500 are left after 500 failures: 100 calls of 5
+// attempts each. From then on a call is one attempt.
+TEST_F(ClientTest, RetriesAreThrottledWhenEverythingFails) {
+  service_.failures = 1'000'000;
+  service_.pushback = "1";
+  const std::unique_ptr<Client> client = Connect();
+  constexpr int kCalls = 200;
+  for (int call = 0; call < kCalls; ++call) {
+    EXPECT_EQ(client->GetServerInfo().status().code(),
+              absl::StatusCode::kUnavailable);
+  }
+  EXPECT_GE(service_.calls, 500 + (kCalls - 100));
+  EXPECT_LE(service_.calls, 500 + kCalls);
 }
 
 TEST_F(ClientTest, AnErrorKeepsTheFieldAtFault) {
