@@ -9,8 +9,8 @@
 #include "absl/strings/string_view.h"
 #include "core/field_error.h"
 #include "server/container_limits.h"
-#include "server/security.h"
 #include "server/descriptor_limit.h"
+#include "server/security.h"
 
 namespace halfstep {
 namespace {
@@ -101,6 +101,26 @@ absl::Status CheckLogLevel(absl::string_view level) {
       absl::StrCat(level, "; must be off, error, warn, info or debug"));
 }
 
+// How the server is watched: its port for that, and its log.
+absl::Status ResolveAdmin(ServerOptions& options) {
+  if (options.admin_listen != "auto" && options.admin_listen != "off" &&
+      !IsAddress(options.admin_listen)) {
+    return FieldError("--admin-listen",
+                      absl::StrCat(options.admin_listen,
+                                   "; must be HOST:PORT, unix:PATH, auto or "
+                                   "off"));
+  }
+  if (options.log_format == "auto") {
+    options.log_format = options.security.production ? "json" : "text";
+  }
+  if (options.log_format != "text" && options.log_format != "json") {
+    return FieldError("--log-format", absl::StrCat(options.log_format,
+                                                   "; must be text, json or "
+                                                   "auto"));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<ServerOptions> Resolve(ServerOptions options) {
@@ -114,8 +134,8 @@ absl::StatusOr<ServerOptions> Resolve(ServerOptions options) {
     return status;
   }
   if (options.threads == 0) {
-    options.threads = static_cast<int>(std::clamp<unsigned>(
-        Processors(), 1, kThreadsMax));
+    options.threads =
+        static_cast<int>(std::clamp<unsigned>(Processors(), 1, kThreadsMax));
   }
   if (options.threads < 1 || options.threads > kThreadsMax) {
     return FieldError(
@@ -150,6 +170,13 @@ absl::StatusOr<ServerOptions> Resolve(ServerOptions options) {
       !status.ok()) {
     return status;
   }
+  for (const absl::Status& checked :
+       {CheckTime("--drain-delay", options.drain_delay, absl::ZeroDuration(),
+                  kDrainTimeoutMax),
+        CheckTime("--watchdog-interval", options.watchdog_interval,
+                  absl::Milliseconds(100), absl::InfiniteDuration())}) {
+    if (!checked.ok()) return checked;
+  }
   if (options.drain_timeout < absl::ZeroDuration() ||
       options.drain_timeout > kDrainTimeoutMax) {
     return FieldError("--drain-timeout",
@@ -163,6 +190,7 @@ absl::StatusOr<ServerOptions> Resolve(ServerOptions options) {
   if (absl::Status status = CheckLogLevel(options.log_level); !status.ok()) {
     return status;
   }
+  if (absl::Status status = ResolveAdmin(options); !status.ok()) return status;
   return options;
 }
 

@@ -107,12 +107,24 @@ struct ServerOptions {
   LoadLimits load;
   ConnectionLimits connection;
   SecurityOptions security;
-  // How long calls in flight may take to finish once the server is told to
-  // stop.
+  // How long new calls are still taken once the server is told to stop: whoever
+  // balances load needs time to see NOT_SERVING.
+  absl::Duration drain_delay = absl::ZeroDuration();
+  // How long calls in flight may take to finish from then on.
   absl::Duration drain_timeout = absl::Seconds(10);
+  // How often the server connects to its own addresses. Health is NOT_SERVING
+  // while it cannot. Infinite: never.
+  absl::Duration watchdog_interval = absl::Seconds(5);
+  // Where metrics and health are served over HTTP: HOST:PORT or unix:PATH; off;
+  // or auto: kAdminAddress, and nowhere if that is taken.
+  std::string admin_listen = "off";
   // off, error, warn, info (one line per call) or debug.
   std::string log_level = "info";
+  // text (for people), json (one object per line), or auto: json in production.
+  std::string log_format = "auto";
 };
+
+inline constexpr char kAdminAddress[] = "127.0.0.1:50052";
 
 // Room that a message has for everything but its payload when the payload is as
 // large as it may be.

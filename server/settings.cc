@@ -1,9 +1,10 @@
+#include "server/settings.h"
+
 #include <algorithm>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "server/settings.h"
 
 namespace halfstep {
 namespace {
@@ -12,7 +13,7 @@ using Kind = SettingKind;
 
 // The field at the end of a path of members, each of the one before.
 template <auto... path>
-SettingField At(ServerOptions &options) {
+SettingField At(ServerOptions& options) {
   return &(options.*....*path);
 }
 
@@ -20,9 +21,10 @@ constexpr char kServing[] = "Serving";
 constexpr char kSecurity[] = "Security";
 constexpr char kCallLimits[] = "Limits of one call";
 constexpr char kLoadLimits[] = "Limits of all calls together";
+constexpr char kConnections[] = "Limits of connections";
 constexpr char kLogging[] = "Logging";
 
-void AddServing(std::vector<Setting> &settings) {
+void AddServing(std::vector<Setting>& settings) {
   settings.push_back(
       {.key = "listen",
        .group = kServing,
@@ -36,6 +38,20 @@ void AddServing(std::vector<Setting> &settings) {
        .kind = Kind::kCount,
        .description = "Threads that compute; 0 means one per processor",
        .field = At<&ServerOptions::threads>});
+  settings.push_back({.key = "drain_delay",
+                      .group = kServing,
+                      .kind = Kind::kSeconds,
+                      .description = "Seconds between turning NOT_SERVING and "
+                                     "taking no more calls once told to stop",
+                      .field = At<&ServerOptions::drain_delay>,
+                      .reloads = true});
+  settings.push_back(
+      {.key = "watchdog_interval",
+       .group = kServing,
+       .kind = Kind::kSeconds,
+       .description = "Seconds between two looks whether the own addresses can "
+                      "be reached; inf means never",
+       .field = At<&ServerOptions::watchdog_interval>});
   settings.push_back(
       {.key = "drain_timeout",
        .group = kServing,
@@ -45,7 +61,7 @@ void AddServing(std::vector<Setting> &settings) {
        .reloads = true});
 }
 
-void AddSecurity(std::vector<Setting> &settings) {
+void AddSecurity(std::vector<Setting>& settings) {
   settings.push_back(
       {.key = "tls_cert",
        .group = kSecurity,
@@ -107,7 +123,7 @@ void AddSecurity(std::vector<Setting> &settings) {
            At<&ServerOptions::security, &SecurityOptions::reload_interval>});
 }
 
-void AddCallLimits(std::vector<Setting> &settings) {
+void AddCallLimits(std::vector<Setting>& settings) {
   settings.push_back(
       {.key = "max_message_bytes",
        .group = kCallLimits,
@@ -137,7 +153,7 @@ void AddCallLimits(std::vector<Setting> &settings) {
            At<&ServerOptions::call, &CallLimits::max_calibration_summaries>});
 }
 
-void AddLoadLimits(std::vector<Setting> &settings) {
+void AddLoadLimits(std::vector<Setting>& settings) {
   settings.push_back(
       {.key = "max_bytes_in_flight",
        .group = kLoadLimits,
@@ -167,7 +183,105 @@ void AddLoadLimits(std::vector<Setting> &settings) {
        .field = At<&ServerOptions::load, &LoadLimits::stall_timeout>});
 }
 
-void AddLogging(std::vector<Setting> &settings) {
+void AddConnectionLimits(std::vector<Setting>& settings) {
+  settings.push_back(
+      {.key = "max_connections",
+       .group = kConnections,
+       .kind = Kind::kCount,
+       .description = "Connections at the same time; 0 means as "
+                      "many as descriptors allow, 4096 at most",
+       .field =
+           At<&ServerOptions::connection, &ConnectionLimits::max_connections>});
+  settings.push_back(
+      {.key = "max_connections_per_host",
+       .group = kConnections,
+       .kind = Kind::kCount,
+       .description = "Of them from one host; 0 means three quarters",
+       .field = At<&ServerOptions::connection,
+                   &ConnectionLimits::max_connections_per_host>});
+  settings.push_back(
+      {.key = "max_streams_per_connection",
+       .group = kConnections,
+       .kind = Kind::kCount,
+       .description = "Calls at the same time on one connection",
+       .field = At<&ServerOptions::connection,
+                   &ConnectionLimits::max_streams_per_connection>});
+  settings.push_back(
+      {.key = "max_metadata_bytes",
+       .group = kConnections,
+       .kind = Kind::kSize,
+       .description =
+           "Bytes of a call's metadata: names, values and 32 for each pair",
+       .field = At<&ServerOptions::connection,
+                   &ConnectionLimits::max_metadata_bytes>});
+  settings.push_back(
+      {.key = "stream_window_bytes",
+       .group = kConnections,
+       .kind = Kind::kSize,
+       .description =
+           "Bytes that may be sent for a call before the server reads them",
+       .field = At<&ServerOptions::connection,
+                   &ConnectionLimits::stream_window_bytes>});
+  settings.push_back({.key = "handshake_timeout",
+                      .group = kConnections,
+                      .kind = Kind::kSeconds,
+                      .description = "Seconds until a new connection must have "
+                                     "sent its HTTP/2 settings, TLS included",
+                      .field = At<&ServerOptions::connection,
+                                  &ConnectionLimits::handshake_timeout>});
+  settings.push_back(
+      {.key = "max_connection_idle",
+       .group = kConnections,
+       .kind = Kind::kSeconds,
+       .description =
+           "Seconds without a call after which a connection is closed",
+       .field = At<&ServerOptions::connection,
+                   &ConnectionLimits::max_connection_idle>});
+  settings.push_back(
+      {.key = "max_connection_age",
+       .group = kConnections,
+       .kind = Kind::kSeconds,
+       .description =
+           "Seconds after which a connection is closed, give or take a tenth",
+       .field = At<&ServerOptions::connection,
+                   &ConnectionLimits::max_connection_age>});
+  settings.push_back(
+      {.key = "max_connection_age_grace",
+       .group = kConnections,
+       .kind = Kind::kSeconds,
+       .description = "Seconds that its calls then have to finish",
+       .field = At<&ServerOptions::connection,
+                   &ConnectionLimits::max_connection_age_grace>});
+  settings.push_back(
+      {.key = "keepalive_time",
+       .group = kConnections,
+       .kind = Kind::kSeconds,
+       .description = "Seconds of silence after which a client "
+                      "is asked whether it is there",
+       .field =
+           At<&ServerOptions::connection, &ConnectionLimits::keepalive_time>});
+  settings.push_back({.key = "keepalive_timeout",
+                      .group = kConnections,
+                      .kind = Kind::kSeconds,
+                      .description = "Seconds that it may take to answer",
+                      .field = At<&ServerOptions::connection,
+                                  &ConnectionLimits::keepalive_timeout>});
+  settings.push_back(
+      {.key = "min_ping_interval",
+       .group = kConnections,
+       .kind = Kind::kSeconds,
+       .description = "Seconds that a client must leave between its own pings",
+       .field = At<&ServerOptions::connection,
+                   &ConnectionLimits::min_ping_interval>});
+  settings.push_back({.key = "unix_socket_mode",
+                      .group = kConnections,
+                      .kind = Kind::kMode,
+                      .description = "Permissions of a unix socket",
+                      .field = At<&ServerOptions::connection,
+                                  &ConnectionLimits::unix_socket_mode>});
+}
+
+void AddLogging(std::vector<Setting>& settings) {
   settings.push_back(
       {.key = "log_level",
        .group = kLogging,
@@ -188,35 +302,36 @@ ServerOptions DefaultOptions() {
   return options;
 }
 
-const std::vector<Setting> &Settings() {
-  static const std::vector<Setting> *const kSettings = [] {
-    auto *settings = new std::vector<Setting>;
+const std::vector<Setting>& Settings() {
+  static const std::vector<Setting>* const kSettings = [] {
+    auto* settings = new std::vector<Setting>;
     AddServing(*settings);
     AddSecurity(*settings);
     AddCallLimits(*settings);
     AddLoadLimits(*settings);
+    AddConnectionLimits(*settings);
     AddLogging(*settings);
     return settings;
   }();
   return *kSettings;
 }
 
-const Setting *FindSetting(absl::string_view key) {
+const Setting* FindSetting(absl::string_view key) {
   const auto found = std::find_if(
       Settings().begin(), Settings().end(),
-      [key](const Setting &setting) { return setting.key == key; });
+      [key](const Setting& setting) { return setting.key == key; });
   return found == Settings().end() ? nullptr : &*found;
 }
 
-std::string FlagOf(const Setting &setting) {
+std::string FlagOf(const Setting& setting) {
   return absl::StrCat("--", absl::StrReplaceAll(setting.key, {{"_", "-"}}));
 }
 
-std::string VariableOf(const Setting &setting) {
+std::string VariableOf(const Setting& setting) {
   return absl::StrCat("HALFSTEP_", absl::AsciiStrToUpper(setting.key));
 }
 
-std::string PlaceholderOf(const Setting &setting) {
+std::string PlaceholderOf(const Setting& setting) {
   if (!setting.placeholder.empty()) return setting.placeholder;
   switch (setting.kind) {
     case Kind::kSize:
