@@ -22,6 +22,7 @@
 #include "core/executor.h"
 #include "core/quantize.h"
 #include "halfstep/v1/quantization.grpc.pb.h"
+#include "server/idle_memory.h"
 #include "server/options.h"
 #include "server/transport.h"
 
@@ -214,5 +215,6 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: peer_server nothing|generated ADDRESS\n");
     return 2;
   }
+  halfstep::KeepFreedMemory();
   return halfstep::Serve(mode, argv[2]);
 }
