@@ -10,6 +10,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "client/call_status.h"
+#include "client/loopback.h"
 #include "client/service_config.h"
 #include "client/stubs.h"
 
@@ -39,22 +40,19 @@ absl::Status CheckAddress(absl::string_view address) {
       absl::StrCat("address: '", address, "'; must be HOST:PORT or unix:PATH"));
 }
 
-bool IsLoopback(absl::string_view address) {
-  return absl::StartsWith(address, "localhost:") ||
-         absl::StartsWith(address, "127.") ||
-         absl::StartsWith(address, "[::1]:") ||
-         absl::StartsWith(address, "unix:");
-}
-
-grpc::ChannelArguments Arguments(const std::string& address, int attempts) {
+grpc::ChannelArguments Arguments(const std::string& address,
+                                 const ClientOptions& options) {
   grpc::ChannelArguments arguments;
   // Limits are the server's business; -1 means none here.
   arguments.SetMaxReceiveMessageSize(-1);
   arguments.SetMaxSendMessageSize(-1);
-  arguments.SetServiceConfigJSON(ServiceConfig(attempts));
+  arguments.SetServiceConfigJSON(ServiceConfig(options.attempts));
   // A request that does not fit in this buffer is not retried, and nothing says
   // so. gRPC's default of 256 KiB would leave out every tensor worth sending.
   arguments.SetInt(GRPC_ARG_PER_RPC_RETRY_BUFFER_SIZE, INT_MAX);
+  if (!options.server_name.empty()) {
+    arguments.SetSslTargetNameOverride(options.server_name);
+  }
   // A proxy for the web in the environment does not reach this machine.
   if (IsLoopback(address)) arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   return arguments;
@@ -99,7 +97,7 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Connect(
                                 options.credentials != nullptr
                                     ? options.credentials
                                     : grpc::InsecureChannelCredentials(),
-                                Arguments(address, options.attempts)),
+                                Arguments(address, options)),
       options);
 }
 

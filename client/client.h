@@ -34,8 +34,11 @@ struct ClientOptions {
   absl::Duration timeout = absl::Seconds(60);
   // How often a call is sent at most while the server is UNAVAILABLE: 1 to 5.
   int attempts = 5;
-  // Null: not encrypted.
+  // Null: not encrypted. client/credentials.h makes them from files.
   std::shared_ptr<grpc::ChannelCredentials> credentials;
+  // The name that the server's certificate must have; empty: that in the
+  // address.
+  std::string server_name;
 };
 
 // The methods are thread-safe. Each waits for the reply and returns

@@ -46,7 +46,8 @@ CLI::App* Commands::Add(const std::string& name, const std::string& description,
   CLI::App* command = app_.add_subcommand(name, description);
   command->fallthrough();
   command->footer(absl::StrCat(
-      "Options of every command: --server ADDRESS, --timeout SECONDS, --json\n"
+      "Options of every command: --server ADDRESS, --timeout SECONDS, --json, "
+      "--tls-ca FILE,\n--token-file FILE and others "
       "(see halfstep --help)\n\nExample:\n",
       example));
   command->callback(

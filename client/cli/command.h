@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "client/credentials.h"
 
 namespace halfstep::cli {
 
@@ -25,6 +26,8 @@ struct GlobalOptions {
   std::string server;  // empty: one inside this process
   double timeout_seconds = 60;
   bool json = false;
+  CredentialFiles credentials;
+  std::string server_name;  // of its certificate; empty: that in `server`
 };
 
 // Prints `halfstep: MESSAGE` as one line on standard error and returns `code`.

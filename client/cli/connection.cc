@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "client/credentials.h"
 #include "server/options.h"
 #include "server/server.h"
 
@@ -23,16 +25,31 @@ ServerOptions InProcessOptions() {
   return options;
 }
 
+// `status` with the fields of CredentialFiles called what their flags are.
+absl::Status WithFlags(const absl::Status& status) {
+  return absl::Status(
+      status.code(),
+      absl::StrReplaceAll(status.message(), {{"tls_ca", "--tls-ca"},
+                                             {"tls_cert", "--tls-cert"},
+                                             {"tls_key", "--tls-key"},
+                                             {"token_file", "--token-file"}}));
+}
+
 }  // namespace
 
 absl::StatusOr<Connection> Connection::Open(const GlobalOptions& globals) {
-  const ClientOptions options = {
-      .timeout = absl::Seconds(globals.timeout_seconds),
-      .credentials = nullptr};
+  ClientOptions options;
+  options.timeout = absl::Seconds(globals.timeout_seconds);
+  options.server_name = globals.server_name;
   if (!globals.server.empty()) {
+    auto credentials = MakeCredentials(globals.server, globals.credentials);
+    if (!credentials.ok()) return WithFlags(credentials.status());
+    options.credentials = *credentials;
     absl::StatusOr<std::unique_ptr<Client>> client =
         Client::Connect(globals.server, options);
-    if (client.ok()) return Connection(nullptr, *std::move(client));
+    if (client.ok()) {
+      return Connection(nullptr, *std::move(client), *std::move(credentials));
+    }
     return absl::Status(client.status().code(),
                         absl::StrCat("--server: ", client.status().message()));
   }
@@ -41,12 +58,15 @@ absl::StatusOr<Connection> Connection::Open(const GlobalOptions& globals) {
   if (!server.ok()) return server.status();
   auto client =
       std::make_unique<Client>((*server)->InProcessChannel(), options);
-  return Connection(*std::move(server), std::move(client));
+  return Connection(*std::move(server), std::move(client), nullptr);
 }
 
 Connection::Connection(std::unique_ptr<Server> server,
-                       std::unique_ptr<Client> client)
-    : server_(std::move(server)), client_(std::move(client)) {}
+                       std::unique_ptr<Client> client,
+                       std::shared_ptr<grpc::ChannelCredentials> credentials)
+    : server_(std::move(server)),
+      client_(std::move(client)),
+      credentials_(std::move(credentials)) {}
 
 Connection::Connection(Connection&&) noexcept = default;
 
@@ -56,14 +76,17 @@ std::shared_ptr<grpc::Channel> Connection::InProcessChannel() {
   return server_ == nullptr ? nullptr : server_->InProcessChannel();
 }
 
+ExitCode FailOpen(const absl::Status& status) {
+  if (absl::IsInvalidArgument(status)) return Fail(ExitCode::kUsage, status);
+  if (absl::IsFailedPrecondition(status)) return Fail(ExitCode::kFile, status);
+  return FailCall(status);
+}
+
 ExitCode WithClient(const GlobalOptions& globals,
                     const std::function<ExitCode(Client&)>& command) {
   absl::StatusOr<Connection> connection = Connection::Open(globals);
-  if (connection.ok()) return command(connection->client());
-  if (absl::IsInvalidArgument(connection.status())) {
-    return Fail(ExitCode::kUsage, connection.status());
-  }
-  return FailCall(connection.status());
+  return connection.ok() ? command(connection->client())
+                         : FailOpen(connection.status());
 }
 
 }  // namespace halfstep::cli

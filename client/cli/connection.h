@@ -11,6 +11,7 @@
 
 namespace grpc {
 class Channel;
+class ChannelCredentials;
 }  // namespace grpc
 
 namespace halfstep {
@@ -21,8 +22,9 @@ namespace halfstep::cli {
 
 class Connection {
  public:
-  // INVALID_ARGUMENT if globals.server is no address; otherwise errors of
-  // Server::Start.
+  // INVALID_ARGUMENT if globals.server is no address or options contradict each
+  // other, FAILED_PRECONDITION if a file of globals.credentials is not good;
+  // otherwise errors of Server::Start.
   static absl::StatusOr<Connection> Open(const GlobalOptions& globals);
 
   Connection(Connection&&) noexcept;
@@ -31,16 +33,27 @@ class Connection {
 
   Client& client() { return *client_; }
 
+  // What further channels to the same server have to be opened with; null:
+  // nothing.
+  const std::shared_ptr<grpc::ChannelCredentials>& credentials() const {
+    return credentials_;
+  }
+
   // A further channel to the server inside the process; null if it is another
   // process.
   std::shared_ptr<grpc::Channel> InProcessChannel();
 
  private:
-  Connection(std::unique_ptr<Server> server, std::unique_ptr<Client> client);
+  Connection(std::unique_ptr<Server> server, std::unique_ptr<Client> client,
+             std::shared_ptr<grpc::ChannelCredentials> credentials);
 
   std::unique_ptr<Server> server_;  // null if it is another process
   std::unique_ptr<Client> client_;
+  std::shared_ptr<grpc::ChannelCredentials> credentials_;
 };
+
+// Fail for Connection::Open.
+ExitCode FailOpen(const absl::Status& status);
 
 // Opens a connection and runs `command` with its client.
 ExitCode WithClient(const GlobalOptions& globals,

@@ -96,11 +96,7 @@ ExitCode Run(const LoadOptions& options, const GlobalOptions& globals) {
   if (opened.ok()) opened = Open(options.html_file, outputs.html);
   if (!opened.ok()) return Fail(ExitCode::kFile, opened);
   absl::StatusOr<Connection> connection = Connection::Open(globals);
-  if (!connection.ok()) {
-    return absl::IsInvalidArgument(connection.status())
-               ? Fail(ExitCode::kUsage, connection.status())
-               : FailCall(connection.status());
-  }
+  if (!connection.ok()) return FailOpen(connection.status());
   LoadSession session(*plan, globals, *connection, interrupts);
   const absl::Status status = session.Run();
   // What was measured before an error is kept.

@@ -21,7 +21,10 @@ LoadSession::LoadSession(const LoadPlan& plan, const GlobalOptions& globals,
       several_(plan.limit.has_value() ||
                plan.mixes.size() * plan.steps.size() > 1) {
   if (!globals.server.empty()) {
-    channels_ = load::ConnectChannels(globals.server, plan.channels);
+    ClientOptions options;
+    options.credentials = connection.credentials();
+    options.server_name = globals.server_name;
+    channels_ = load::ConnectChannels(globals.server, plan.channels, options);
   }
   while (channels_.size() < static_cast<size_t>(plan.channels)) {
     channels_.push_back(connection.InProcessChannel());

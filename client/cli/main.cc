@@ -8,6 +8,7 @@
 #include <iostream>
 #include <new>
 
+#include "absl/strings/str_cat.h"
 #include "client/cli/command.h"
 
 namespace halfstep::cli {
@@ -24,8 +25,38 @@ Exit codes:
   4  no server answered in time
   130  interrupted (load)
 
-Example:
-  halfstep quantize --values 199.93,-9.18,0,7.15 --bits 4 --error)";
+Examples:
+  halfstep quantize --values 199.93,-9.18,0,7.15 --bits 4 --error
+  halfstep info --server halfstep.example.org:443 --tls-ca system \
+      --token-file ~/.halfstep-token)";
+
+// Their variables differ from those of the server, which may be set in the same
+// shell and mean other files.
+void AddCredentialOptions(CLI::App& app, GlobalOptions& globals) {
+  const auto add = [&app](const std::string& flag, std::string& value,
+                          const std::string& variable,
+                          const std::string& description,
+                          const std::string& placeholder) {
+    app.add_option(flag, value, absl::StrCat(description, " [$", variable, "]"))
+        ->envname(variable)
+        ->option_text(placeholder);
+  };
+  CredentialFiles& files = globals.credentials;
+  add("--tls-ca", files.ca, "HALFSTEP_CLIENT_TLS_CA",
+      "Use TLS, with a server whose certificate an authority of this PEM file "
+      "has signed; `system`: one that this machine trusts",
+      "FILE");
+  add("--tls-cert", files.certificate, "HALFSTEP_CLIENT_TLS_CERT",
+      "The client's own certificate, in PEM, if the server asks for one",
+      "FILE");
+  add("--tls-key", files.key, "HALFSTEP_CLIENT_TLS_KEY",
+      "The key of that certificate, in PEM", "FILE");
+  add("--tls-server-name", globals.server_name,
+      "HALFSTEP_CLIENT_TLS_SERVER_NAME",
+      "The name in the server's certificate, if not that of --server", "NAME");
+  add("--token-file", files.token, "HALFSTEP_CLIENT_TOKEN_FILE",
+      "A file with the bearer token to call with", "FILE");
+}
 
 void AddGlobalOptions(CLI::App& app, GlobalOptions& globals) {
   app.add_option("--server", globals.server,
@@ -38,6 +69,7 @@ void AddGlobalOptions(CLI::App& app, GlobalOptions& globals) {
       ->envname("HALFSTEP_TIMEOUT")
       ->option_text("SECONDS");
   app.add_flag("--json", globals.json, "Print JSON");
+  AddCredentialOptions(app, globals);
 }
 
 ExitCode Run(int argc, char** argv) {

@@ -276,7 +276,7 @@ class StepRun {
 }  // namespace
 
 std::vector<std::shared_ptr<grpc::Channel>> ConnectChannels(
-    const std::string& address, int count) {
+    const std::string& address, int count, const ClientOptions& options) {
   std::vector<std::shared_ptr<grpc::Channel>> channels;
   for (int i = 0; i < count; ++i) {
     grpc::ChannelArguments arguments;
@@ -289,8 +289,14 @@ std::vector<std::shared_ptr<grpc::Channel>> ConnectChannels(
     // Every server behind the address gets its share.
     arguments.SetServiceConfigJSON(ServiceConfig(/*attempts=*/1));
     arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+    if (!options.server_name.empty()) {
+      arguments.SetSslTargetNameOverride(options.server_name);
+    }
     channels.push_back(grpc::CreateCustomChannel(
-        address, grpc::InsecureChannelCredentials(), arguments));
+        address,
+        options.credentials != nullptr ? options.credentials
+                                       : grpc::InsecureChannelCredentials(),
+        arguments));
   }
   return channels;
 }

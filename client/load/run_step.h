@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "client/client.h"
 #include "client/load/step.h"
 #include "client/load/workload.h"
 
@@ -37,10 +38,11 @@ struct Progress {
 using Tick = std::function<bool(const Progress& progress)>;
 
 // `count` connections of their own to the server at `address`, which
-// Client::Connect has accepted; nothing is sent yet. They do not retry, and do
-// not go through a proxy for the web.
+// Client::Connect has accepted; nothing is sent yet. Of `options`, what it says
+// about credentials applies: they do not retry. Nor do they go through a proxy
+// for the web.
 std::vector<std::shared_ptr<grpc::Channel>> ConnectChannels(
-    const std::string& address, int count);
+    const std::string& address, int count, const ClientOptions& options);
 
 // Sends calls over `channels`, taking turns, until the time is over, and waits
 // for those in flight. `verify` may be null if options.verify_fraction is 0.
