@@ -1,8 +1,10 @@
 #include "server/connections.h"
 
 #include <arpa/inet.h>
+#include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -36,6 +38,8 @@ constexpr absl::Duration kSweepIntervalMin = absl::Milliseconds(20);
 constexpr absl::Duration kSweepIntervalPerConnection = absl::Microseconds(200);
 // How often all descriptors are looked at because a newcomer finds no room.
 constexpr absl::Duration kLookInterval = absl::Milliseconds(10);
+
+constexpr absl::Duration kSentInterval = absl::Milliseconds(2);
 
 std::optional<ino_t> InodeOf(int fd) {
   struct stat file {};
@@ -221,6 +225,22 @@ std::string Connection::Fault(double seconds) {
                       accounted_bytes_.load(),
                       ", and messages that are read for ", readable,
                       " at most");
+}
+
+bool Connections::AwaitSent(absl::Time deadline) const {
+  const auto is_sending = [this] {
+    const absl::MutexLock lock(&mutex_);
+    return std::any_of(open_.begin(), open_.end(), [](const auto& entry) {
+      int unsent = 0;
+      return InodeOf(entry.second->fd_) == entry.second->inode_ &&
+             ioctl(entry.second->fd_, SIOCOUTQ, &unsent) == 0 && unsent > 0;
+    });
+  };
+  while (is_sending()) {
+    if (absl::Now() >= deadline) return false;
+    absl::SleepFor(kSentInterval);
+  }
+  return true;
 }
 
 absl::Duration Connections::SweepInterval() const {

@@ -105,8 +105,14 @@ class Connections {
   // that looking costs about a hundredth of a core. Infinite if there are none.
   absl::Duration SweepInterval() const;
 
+  // Waits until the other end has taken all that was sent to it; false if that
+  // is not so at `deadline`.
+  bool AwaitSent(absl::Time deadline) const;
+
   size_t count() const;
-  // Refused by Add, and closed by Sweep, so far.
+  // One was turned away before it could be added.
+  void CountShed() { ++shed_; }
+  // Turned away, and closed by Sweep, so far.
   uint64_t shed() const { return shed_.load(); }
   uint64_t ended() const { return ended_.load(); }
 

@@ -70,6 +70,16 @@ void Listener::Register(const CredentialsFor& credentials,
   }
 }
 
+std::vector<WatchdogTarget> Listener::Targets() const {
+  std::vector<WatchdogTarget> targets;
+  for (const ListeningSocket& socket : sockets_) {
+    for (const Descriptor& descriptor : socket.descriptors()) {
+      targets.push_back(TargetOf(socket.address(), descriptor.get()));
+    }
+  }
+  return targets;
+}
+
 void Listener::Start() {
   thread_ = std::thread([this] { Run(); });
 }
@@ -147,7 +157,7 @@ bool Listener::Recover(int error, int fd) {
       [[fallthrough]];
     case ENOBUFS:
     case ENOMEM:
-      ++turned_away_;
+      connections_.CountShed();
       no_accept_before_ = absl::Now() + kPause;
       return false;
     default:
@@ -158,7 +168,7 @@ bool Listener::Recover(int error, int fd) {
 }
 
 void Listener::Report() {
-  const uint64_t count = connections_.shed() + turned_away_;
+  const uint64_t count = connections_.shed();
   const absl::Time now = absl::Now();
   if (count == reported_ || now - last_report_ < kReportInterval) return;
   log_.Note(absl::StrCat("turned away ", count - reported_,

@@ -19,6 +19,7 @@
 #include "server/connections.h"
 #include "server/listening_socket.h"
 #include "server/options.h"
+#include "server/watchdog.h"
 
 namespace grpc {
 class ServerBuilder;
@@ -55,6 +56,9 @@ class Listener {
   // As many as options.listen, in the same order, with real ports.
   const std::vector<std::string>& addresses() const { return addresses_; }
 
+  // Where the sockets can be reached.
+  std::vector<WatchdogTarget> Targets() const;
+
   // Accepts from now on. Once, after the server has started.
   void Start();
 
@@ -83,7 +87,6 @@ class Listener {
   // The thread's own.
   absl::Time no_accept_before_ = absl::InfinitePast();
   absl::Time last_report_ = absl::InfinitePast();
-  uint64_t turned_away_ = 0;  // for want of descriptors or memory
   uint64_t reported_ = 0;
   std::thread thread_;
 };
