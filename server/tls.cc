@@ -35,9 +35,12 @@ class Port {
     const grpc_ssl_pem_key_cert_pair pair = {
         .private_key = set.key_pem.c_str(),
         .cert_chain = set.certificate_pem.c_str()};
-    *config = grpc_ssl_server_certificate_config_create(
-        set.client_ca_pem.empty() ? nullptr : set.client_ca_pem.c_str(), &pair,
-        1);
+    // gRPC 1.51 aborts without a client CA, although it looks at none unless it
+    // asks clients for certificates: then it gets something that parses.
+    const std::string& client_ca =
+        set.client_ca_pem.empty() ? set.certificate_pem : set.client_ca_pem;
+    *config =
+        grpc_ssl_server_certificate_config_create(client_ca.c_str(), &pair, 1);
     return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
   }
 
