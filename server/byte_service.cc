@@ -11,21 +11,22 @@ namespace halfstep {
 
 void ByteService::Serve(absl::string_view method, CallHandler handler) {
   Add(method, [this, handler = std::move(handler),
-               name = ShortName(method)](grpc::CallbackServerContext* context) {
-    return StartUnaryCall(name, handler, environment_, *context);
+               served = Served(method)](grpc::CallbackServerContext* context) {
+    return StartUnaryCall(served, handler, environment_, *context);
   });
 }
 
 void ByteService::ServeStream(absl::string_view method,
                               StreamHandlerFactory factory) {
   Add(method, [this, factory = std::move(factory),
-               name = ShortName(method)](grpc::CallbackServerContext* context) {
-    return StartStreamCall(name, factory, environment_, *context);
+               served = Served(method)](grpc::CallbackServerContext* context) {
+    return StartStreamCall(served, factory, environment_, *context);
   });
 }
 
-std::string ByteService::ShortName(absl::string_view method) const {
-  return absl::StrCat(name_.substr(name_.rfind('.') + 1), "/", method);
+ServedMethod ByteService::Served(absl::string_view method) const {
+  return {absl::StrCat(name_.substr(name_.rfind('.') + 1), "/", method),
+          environment_.metrics.ForMethod(name_, method)};
 }
 
 void ByteService::Add(

@@ -51,8 +51,7 @@ class ByteService : public grpc::Service {
   void ServeStream(absl::string_view method, StreamHandlerFactory factory);
 
  private:
-  // What the log and the metrics call `method`: "QuantizationService/Quantize".
-  std::string ShortName(absl::string_view method) const;
+  ServedMethod Served(absl::string_view method) const;
   void Add(absl::string_view method,
            std::function<ByteReactor*(grpc::CallbackServerContext*)> start);
 
@@ -63,11 +62,11 @@ class ByteService : public grpc::Service {
 };
 
 // The reactors, which own themselves.
-ByteReactor* StartUnaryCall(absl::string_view method,
+ByteReactor* StartUnaryCall(const ServedMethod& method,
                             const CallHandler& handler,
                             const CallEnvironment& environment,
                             grpc::CallbackServerContext& context);
-ByteReactor* StartStreamCall(absl::string_view method,
+ByteReactor* StartStreamCall(const ServedMethod& method,
                              const StreamHandlerFactory& factory,
                              const CallEnvironment& environment,
                              grpc::CallbackServerContext& context);

@@ -28,16 +28,18 @@ absl::string_view NameOf(Scheme scheme) {
 
 }  // namespace
 
-Call::Call(absl::string_view method, const CallEnvironment& environment,
+Call::Call(const ServedMethod& method, const CallEnvironment& environment,
            grpc::CallbackServerContext& context)
     : environment_(environment),
       context_(context),
-      in_flight_(method, context.c_call()),
-      cancellation_(absl::FromChrono(context.deadline())) {
-  record_.method = method;
+      in_flight_(method.name, context.c_call()),
+      cancellation_(absl::FromChrono(context.deadline())),
+      metrics_(method.metrics) {
+  record_.method = method.name;
 }
 
 absl::Status Call::Open() {
+  metrics_.CountStarted();
   environment_.in_flight.Add(in_flight_);
   connection_ = environment_.connections.Find(context_.peer());
   if (connection_ != nullptr) connection_->CountCall();
@@ -66,19 +68,35 @@ void Call::Record() {
     connection_->CountReply(record_.bytes_out);
     if (context_.IsCancelled()) connection_->CountCancelled();
   }
-  if (!environment_.log.IsWanted(record_.status)) return;
-  record_.queue_time = taken_up_ - arrived_;
   record_.total_time = absl::Now() - arrived_;
+  if (!is_taken_up_) record_.queue_time = record_.total_time - read_time_;
+  metrics_.CountHandled(record_);
+  if (!record_.status.ok()) environment_.metrics.CountFailed(record_.status);
+  if (!environment_.log.IsWanted(record_.status)) return;
   record_.peer = context_.peer();
   environment_.log.Write(record_);
 }
 
+void Call::TakenUp() {
+  is_taken_up_ = true;
+  record_.queue_time =
+      absl::Now() - arrived_ - read_time_ - record_.compute_time;
+}
+
+void Call::Sends(uint64_t bytes) {
+  record_.bytes_out += bytes;
+  metrics_.CountSent(bytes);
+}
+
 void Call::ReadBegins() {
+  reading_since_ = absl::Now();
   if (connection_ == nullptr) return;
   read_begin_ = connection_->BeginRead(request_bytes_max());
 }
 
 void Call::ReadEnds(bool ok, uint64_t bytes) {
+  read_time_ += absl::Now() - reading_since_;
+  if (ok) metrics_.CountReceived(bytes);
   if (connection_ == nullptr) return;
   if (ok) {
     connection_->EndRead(request_bytes_max(), bytes);
@@ -115,13 +133,19 @@ absl::StatusOr<Buffer> Call::Allocate(uint64_t payload_bytes,
 }
 
 void Call::CountWork(Scheme scheme, int64_t elements, const Cuts& cuts) {
-  record_.work.scheme = NameOf(scheme);
-  record_.work.elements += static_cast<uint64_t>(elements);
-  record_.work.saturated += cuts.saturated_count;
-  record_.work.non_finite += cuts.non_finite_count;
+  const CallWork work = {.scheme = NameOf(scheme),
+                         .elements = static_cast<uint64_t>(elements),
+                         .saturated = cuts.saturated_count,
+                         .non_finite = cuts.non_finite_count};
+  environment_.metrics.CountWork(work);
+  record_.work.scheme = work.scheme;
+  record_.work.elements += work.elements;
+  record_.work.saturated += work.saturated;
+  record_.work.non_finite += work.non_finite;
 }
 
 void Call::CountElements(uint64_t elements) {
+  environment_.metrics.CountWork({.scheme = {}, .elements = elements});
   record_.work.elements += elements;
 }
 

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -21,6 +22,7 @@
 #include "server/call_record.h"
 #include "server/calls_in_flight.h"
 #include "server/connections.h"
+#include "server/metrics.h"
 #include "server/options.h"
 
 namespace grpc {
@@ -39,6 +41,13 @@ struct CallEnvironment {
   std::shared_ptr<BufferPool> buffers;
   CallsInFlight& in_flight;
   CallLog& log;
+  Metrics& metrics;
+};
+
+// A method that calls are made of.
+struct ServedMethod {
+  std::string name;  // "QuantizationService/Quantize", as the log has it
+  MethodMetrics& metrics;
 };
 
 // As the code that computes its reply sees it.
@@ -62,7 +71,7 @@ class Call {
 
  protected:
   // `method` outlives the call, and so does `context`.
-  Call(absl::string_view method, const CallEnvironment& environment,
+  Call(const ServedMethod& method, const CallEnvironment& environment,
        grpc::CallbackServerContext& context);
   ~Call() = default;
 
@@ -73,7 +82,8 @@ class Call {
   // `status` as gRPC is to send it, with the trailers that go with it. Once.
   grpc::Status Close(const absl::Status& status);
 
-  // The call is over: writes the log. Once, before `context` goes.
+  // The call is over: counts it and writes the log. Once, before `context`
+  // goes.
   void Record();
 
   // gRPC begins to read a message of the call; it has read one of `bytes`, or,
@@ -81,8 +91,14 @@ class Call {
   void ReadBegins();
   void ReadEnds(bool ok, uint64_t bytes);
 
-  // A thread has begun to serve the call, or has ended a stretch of computing.
-  void TakenUp() { taken_up_ = absl::Now(); }
+  // A message of `bytes` goes out.
+  void Sends(uint64_t bytes);
+
+  // A thread has begun to serve the call: everything until now but reading and
+  // computing was waiting.
+  void TakenUp();
+  // It waited for a thread once more, or has ended a stretch of computing.
+  void Queued(absl::Duration time) { record_.queue_time += time; }
   void Computed(absl::Duration time) { record_.compute_time += time; }
 
   const CallEnvironment& environment_;
@@ -101,8 +117,11 @@ class Call {
 
   std::shared_ptr<Connection> connection_;  // null: unix sockets, in process
   uint64_t read_begin_ = 0;                 // as connection_ wants it
+  MethodMetrics& metrics_;
   const absl::Time arrived_ = absl::Now();
-  absl::Time taken_up_ = arrived_;
+  bool is_taken_up_ = false;
+  absl::Time reading_since_;
+  absl::Duration read_time_;
 };
 
 }  // namespace halfstep

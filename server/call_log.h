@@ -1,12 +1,14 @@
-// One line per call, on standard error.
+// One line per call, and one for what happens to the server, on standard error.
 #ifndef HALFSTEP_SERVER_CALL_LOG_H_
 #define HALFSTEP_SERVER_CALL_LOG_H_
 
+#include <cstdint>
 #include <memory>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "server/call_record.h"
+#include "server/log_line.h"
 
 namespace halfstep {
 
@@ -15,7 +17,7 @@ namespace halfstep {
 class CallLog {
  public:
   // `level` as ServerOptions::log_level.
-  explicit CallLog(absl::string_view level);
+  CallLog(absl::string_view level, LogFormat format);
   // Writes what is still to be written.
   ~CallLog();
   CallLog(const CallLog&) = delete;
@@ -26,15 +28,20 @@ class CallLog {
   bool IsWanted(const absl::Status& status) const;
   void Write(const CallRecord& record);
 
-  // A line about the server itself, at level info or error.
+  // A line about the server itself, at level info, warn or error.
   void Note(absl::string_view text);
+  void NoteWarning(absl::string_view text);
   void NoteError(absl::string_view text);
 
   // From now on, as ServerOptions::log_level.
   void SetLevel(absl::string_view level);
 
+  // Lines that nobody took in time, so far.
+  uint64_t dropped() const;
+
  private:
   class Sink;
+  const LogFormat format_;
   std::unique_ptr<Sink> sink_;
 };
 

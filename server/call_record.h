@@ -2,6 +2,7 @@
 #ifndef HALFSTEP_SERVER_CALL_RECORD_H_
 #define HALFSTEP_SERVER_CALL_RECORD_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 
@@ -27,11 +28,18 @@ struct CallRecord {
   std::string trace_id;      // 32 hexadecimal digits, or empty
   uint64_t bytes_in = 0;     // of messages
   uint64_t bytes_out = 0;
-  absl::Duration queue_time;    // until a thread took it up, reading included
+  absl::Duration queue_time;    // waited for admission and for a thread
   absl::Duration compute_time;  // on threads of ours
   absl::Duration total_time;    // until the client had its answer, or was gone
   CallWork work;
   absl::Status status;
+
+  // What is left of total_time: reading, writing, waiting for the client. Never
+  // negative, though a stream computes while it reads.
+  absl::Duration wire_time() const {
+    return std::max(absl::ZeroDuration(),
+                    total_time - queue_time - compute_time);
+  }
 };
 
 }  // namespace halfstep

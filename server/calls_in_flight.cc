@@ -75,6 +75,15 @@ size_t CallsInFlight::count() const {
   return count_;
 }
 
+std::array<size_t, kCallPhaseCount> CallsInFlight::counts() const {
+  std::array<size_t, kCallPhaseCount> counts = {};
+  const absl::MutexLock lock(&mutex_);
+  for (const CallInFlight* call = first_; call != nullptr; call = call->next_) {
+    ++counts[static_cast<size_t>(call->phase_.load(std::memory_order_relaxed))];
+  }
+  return counts;
+}
+
 std::string CallsInFlight::Describe(size_t calls_max) const {
   const absl::Time now = absl::Now();
   std::string text;

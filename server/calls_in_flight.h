@@ -6,6 +6,7 @@
 #ifndef HALFSTEP_SERVER_CALLS_IN_FLIGHT_H_
 #define HALFSTEP_SERVER_CALLS_IN_FLIGHT_H_
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -31,6 +32,7 @@ enum class CallPhase : uint8_t {
   kCompute,    // its results
   kWriting,    // the client to take its reply
 };
+inline constexpr size_t kCallPhaseCount = 5;
 
 absl::string_view ToString(CallPhase phase);
 
@@ -78,6 +80,8 @@ class CallsInFlight {
   void Remove(CallInFlight& call);
 
   size_t count() const;
+  // By CallPhase.
+  std::array<size_t, kCallPhaseCount> counts() const;
 
   // The oldest calls, at most `calls_max`, for people:
   // "QuantizationService/Quantize for 12.3s (writing for 11s), ...".

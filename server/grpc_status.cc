@@ -73,6 +73,11 @@ absl::Status BusyError(absl::string_view limit, absl::string_view message) {
   return status;
 }
 
+std::string BusyLimit(const absl::Status& status) {
+  const absl::optional<absl::Cord> limit = status.GetPayload(kLimitPayload);
+  return limit.has_value() ? std::string(*limit) : std::string();
+}
+
 absl::Status StalledError(absl::Duration timeout) {
   absl::Status status = absl::DeadlineExceededError(absl::StrCat(
       "the client neither sent nor took anything for ",

@@ -36,6 +36,9 @@ inline constexpr char kPushbackKey[] = "grpc-retry-pushback-ms";
 // the flag of what is used up, such as "max_bytes_in_flight".
 absl::Status BusyError(absl::string_view limit, absl::string_view message);
 
+// The `limit` of a BusyError; empty for every other status.
+std::string BusyLimit(const absl::Status& status);
+
 // DEADLINE_EXCEEDED of the server's own: nothing came from the client, and it
 // took nothing, for `timeout`.
 absl::Status StalledError(absl::Duration timeout);

@@ -6,20 +6,28 @@
 #include <grpcpp/health_check_service_interface.h>
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
+#include "core/simd.h"
 #include "grpc/health/v1/health.pb.h"
+#include "server/admin.h"
 #include "server/calibration_service.h"
 #include "server/connections.h"
 #include "server/descriptor_limit.h"
 #include "server/idle_memory.h"
 #include "server/listener.h"
+#include "server/metrics.h"
+#include "server/process_usage.h"
 #include "server/quantization_service.h"
+#include "server/readiness.h"
 #include "server/security.h"
 #include "server/transport.h"
+#include "server/version.h"
+#include "server/watchdog.h"
 
 namespace halfstep {
 namespace {
@@ -32,6 +40,12 @@ constexpr uint64_t kIdleShare = 4;
 // stopped calling for that long.
 constexpr absl::Duration kQuietTime = absl::Milliseconds(50);
 constexpr absl::Duration kQuietTimeMax = absl::Seconds(1);
+
+// How often a shutdown looks whether it must hurry.
+constexpr absl::Duration kHurryInterval = absl::Milliseconds(20);
+
+// Calls that are told of when a shutdown hangs.
+constexpr size_t kDescribedCallsMax = 10;
 
 constexpr char kQuantization[] = "halfstep.v1.QuantizationService";
 constexpr char kCalibration[] = "halfstep.v1.CalibrationService";
@@ -49,17 +63,22 @@ class Server::Impl {
         buffers_(
             BufferPool::Create(options.load.max_bytes_in_flight / kIdleShare)),
         in_flight_(options.load.stall_timeout),
-        log_(options.log_level),
+        log_(options.log_level, options.log_format == "json"
+                                    ? LogFormat::kJson
+                                    : LogFormat::kText),
         security_(options.security,
                   [this](const absl::Status& status, absl::string_view text) {
                     status.ok() ? log_.Note(text) : log_.NoteError(text);
                   }) {}
 
-  ~Impl() { Shutdown(absl::ZeroDuration()); }
+  ~Impl() { Shutdown(absl::ZeroDuration(), absl::ZeroDuration()); }
 
   absl::Status Start() {
     grpc::EnableDefaultHealthCheckService(true);
     if (absl::Status ready = security_.Start(); !ready.ok()) return ready;
+    RaiseDescriptorLimit();
+    // First, so that it can say that the server is not ready yet.
+    if (absl::Status begun = StartAdmin(); !begun.ok()) return begun;
     if (HasReflection(options_.security)) {
       grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     }
@@ -67,7 +86,6 @@ class Server::Impl {
     grpc::health::v1::HealthCheckRequest::descriptor();
     grpc::ServerBuilder builder;
     SetTransport(options_, builder);
-    RaiseDescriptorLimit();
     absl::StatusOr<std::unique_ptr<Listener>> listener =
         Listener::Create(options_, connections_, log_);
     if (!listener.ok()) return listener.status();
@@ -81,31 +99,62 @@ class Server::Impl {
     builder.RegisterService(&calibration_);
     server_ = builder.BuildAndStart();
     if (server_ == nullptr) return absl::InternalError("gRPC did not start");
-    SetServing(true);
     listener_->Start();
+    readiness_.Publish(server_->GetHealthCheckService());
+    readiness_.Set(Readiness::Condition::kStarted, true);
+    StartWatchdog();
     return absl::OkStatus();
   }
 
-  void Shutdown(absl::Duration grace) {
-    absl::MutexLock lock(&mutex_);
+  void Shutdown(absl::Duration grace, absl::Duration delay) {
+    const absl::MutexLock lock(&mutex_);
     if (server_ == nullptr) return;
+    Step("taking calls for the delay");
+    readiness_.Set(Readiness::Condition::kNotStopping, false);
+    AwaitOrHurry(absl::Now() + delay, [] { return false; });
+
     const absl::Time deadline = absl::Now() + grace;
-    SetServing(false);
+    Step("stopping the watchdog");
+    watchdog_ = nullptr;
+    Step("closing the addresses");
+    // gRPC would leave connections open that it is handed while it shuts down.
+    listener_->Stop();
     // New calls get UNAVAILABLE from now on, and those in flight go on. gRPC is
     // told last: it would wait for streams of health checks that never end.
+    Step("waiting for calls to finish");
     admission_.Close();
-    if (admission_.AwaitEmpty(deadline)) {
+    if (AwaitOrHurry(deadline, [this] {
+          return admission_.AwaitEmpty(absl::Now() + kHurryInterval);
+        })) {
       admission_.AwaitQuiet(kQuietTime,
                             std::min(deadline, absl::Now() + kQuietTimeMax));
+      // What closes with bytes on their way loses them.
+      Step("waiting for replies to be taken");
+      AwaitOrHurry(deadline, [this] {
+        return connections_.AwaitSent(absl::Now() + kHurryInterval);
+      });
     }
     // Once it shuts down, gRPC answers calls that still reach it by CANCELLED.
     // So it closes all connections first: then callers see UNAVAILABLE.
-    // gRPC would leave connections open that it is handed from here on.
-    listener_->Stop();
+    Step("closing connections");
     grpc_server_cancel_all_calls(server_->c_server());
+    Step("waiting for gRPC");
+    readiness_.Publish(nullptr);
     server_->Shutdown(absl::ToChronoTime(absl::Now()));
     server_->Wait();
     server_ = nullptr;
+    Step("cleaning up");
+  }
+
+  void Hasten() {
+    const absl::MutexLock lock(&step_mutex_);
+    is_hurried_ = true;
+  }
+
+  std::string DescribeShutdown() const {
+    const absl::MutexLock lock(&step_mutex_);
+    return absl::StrCat(step_, "; ", in_flight_.count(), " calls in flight: ",
+                        in_flight_.Describe(kDescribedCallsMax));
   }
 
   std::shared_ptr<grpc::Channel> InProcessChannel() {
@@ -127,12 +176,85 @@ class Server::Impl {
   CallLog& log() { return log_; }
 
  private:
-  void SetServing(bool serving) {
-    grpc::HealthCheckServiceInterface* health =
-        server_->GetHealthCheckService();
-    health->SetServingStatus(serving);
-    health->SetServingStatus(kQuantization, serving);
-    health->SetServingStatus(kCalibration, serving);
+  absl::Status StartAdmin() {
+    if (options_.admin_listen == "off") return absl::OkStatus();
+    const bool is_auto = options_.admin_listen == "auto";
+    absl::StatusOr<std::unique_ptr<Admin>> admin = Admin::Start(
+        is_auto ? kAdminAddress : options_.admin_listen,
+        options_.connection.unix_socket_mode,
+        {.metrics = [this] { return metrics_.Text(Readings()); },
+         // Takes every lock that calls take: in a deadlock it never answers.
+         .alive = [this] { return Readings(), absl::OkStatus(); },
+         .ready = [this] { return Ready(); }});
+    if (admin.ok()) {
+      admin_ = *std::move(admin);
+      log_.Note(absl::StrCat("admin on ", admin_->address()));
+      return absl::OkStatus();
+    }
+    const std::string fault =
+        absl::StrCat("--admin-listen: ", admin.status().message());
+    if (!is_auto) return absl::UnavailableError(fault);
+    // Nobody asked for this very port, and another server may have it.
+    log_.NoteWarning(
+        absl::StrCat(fault, "; goes on without metrics and health over HTTP"));
+    return absl::OkStatus();
+  }
+
+  absl::Status Ready() const {
+    if (readiness_.is_ready()) return absl::OkStatus();
+    return absl::UnavailableError(
+        absl::StrCat("the server is ", readiness_.Describe()));
+  }
+
+  ServerReadings Readings() const {
+    return {.is_serving = Ready().ok(),
+            .bytes_in_flight = admission_.bytes_in_flight(),
+            .bytes_in_flight_max = options_.load.max_bytes_in_flight,
+            .calls_in_flight = in_flight_.counts(),
+            .waiting_calls_max = options_.load.max_waiting_calls,
+            .queued_calls_max = options_.load.max_queued_calls,
+            .connections = connections_.count(),
+            .connections_max = options_.connection.max_connections,
+            .connections_refused = connections_.shed(),
+            .connections_ended = connections_.ended(),
+            .log_lines_dropped = log_.dropped(),
+            .certificate_expiry = security_.certificate_expiry(),
+            .process = ReadProcessUsage()};
+  }
+
+  void Step(absl::string_view step) {
+    const absl::MutexLock lock(&step_mutex_);
+    step_ = step;
+  }
+
+  // Waits until `is_done`, which may take a moment to say so; false if that is
+  // not so at `deadline`, or if somebody is in a hurry.
+  bool AwaitOrHurry(absl::Time deadline,
+                    const std::function<bool()>& is_done) const {
+    while (!is_done()) {
+      const absl::MutexLock lock(&step_mutex_);
+      const absl::Time next = std::min(deadline, absl::Now() + kHurryInterval);
+      if (step_mutex_.AwaitWithDeadline(absl::Condition(&is_hurried_), next) ||
+          absl::Now() >= deadline) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  void StartWatchdog() {
+    watchdog_ = std::make_unique<Watchdog>(
+        options_.watchdog_interval, listener_->Targets(),
+        [this, last = connections_.shed()]() mutable {
+          const uint64_t before = std::exchange(last, connections_.shed());
+          return before != last;
+        },
+        [this](bool is_reachable, const std::string& address) {
+          log_.NoteError(absl::StrCat(
+              address, is_reachable ? ": answers new connections again"
+                                    : ": does not answer new connections"));
+          readiness_.Set(Readiness::Condition::kReachable, is_reachable);
+        });
   }
 
   // Each is used by those below it, and outlives them.
@@ -143,6 +265,9 @@ class Server::Impl {
   CallsInFlight in_flight_;
   CallLog log_;
   Connections connections_{options_.connection};
+  Metrics metrics_{{.version = {kVersion.data(), kVersion.size()},
+                    .simd_target = SimdTarget(),
+                    .grpc_version = grpc::Version()}};
   const IdleMemory idle_memory_{admission_, *buffers_};
   Security security_;
   const CallEnvironment environment_{.options = options_,
@@ -152,12 +277,19 @@ class Server::Impl {
                                      .connections = connections_,
                                      .buffers = buffers_,
                                      .in_flight = in_flight_,
-                                     .log = log_};
+                                     .log = log_,
+                                     .metrics = metrics_};
   QuantizationService quantization_{environment_};
   CalibrationService calibration_{environment_};
+  Readiness readiness_{{kQuantization, kCalibration}};
   absl::Mutex mutex_;  // one Shutdown at a time
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<Listener> listener_;
+  std::unique_ptr<Watchdog> watchdog_;
+  mutable absl::Mutex step_mutex_;
+  absl::string_view step_ ABSL_GUARDED_BY(step_mutex_) = "not begun";
+  bool is_hurried_ ABSL_GUARDED_BY(step_mutex_) = false;
+  std::unique_ptr<Admin> admin_;
 };
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(
@@ -181,7 +313,15 @@ std::shared_ptr<grpc::Channel> Server::InProcessChannel() {
   return impl_->InProcessChannel();
 }
 
-void Server::Shutdown(absl::Duration grace) { impl_->Shutdown(grace); }
+void Server::Shutdown(absl::Duration grace, absl::Duration delay) {
+  impl_->Shutdown(grace, delay);
+}
+
+void Server::HastenShutdown() { impl_->Hasten(); }
+
+std::string Server::DescribeShutdown() const {
+  return impl_->DescribeShutdown();
+}
 
 void Server::Reload(const ServerOptions& options) { impl_->Reload(options); }
 

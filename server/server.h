@@ -37,10 +37,19 @@ class Server {
   // A channel that needs no socket.
   std::shared_ptr<grpc::Channel> InProcessChannel();
 
-  // Refuses new calls with UNAVAILABLE, lets those in flight finish, cancels
-  // what is left after `grace`, and returns when all is gone. Must not be
-  // called from a handler or a signal handler.
-  void Shutdown(absl::Duration grace);
+  // Health says NOT_SERVING from now on, while calls are still taken for
+  // `delay`. Then takes no new connection, refuses new calls with UNAVAILABLE,
+  // lets those in flight finish, cancels what is left after `grace`, and
+  // returns when all is gone. Must not be called from a handler or a signal
+  // handler.
+  void Shutdown(absl::Duration grace,
+                absl::Duration delay = absl::ZeroDuration());
+
+  // Makes a Shutdown that is under way end its delay and its grace now.
+  void HastenShutdown();
+
+  // What Shutdown waits for: "waiting for calls to finish; 2 in flight: ...".
+  std::string DescribeShutdown() const;
 
   // Takes over what a running server can change: settings that
   // server/settings.cc says can be reloaded, and the content of the files they

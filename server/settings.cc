@@ -33,6 +33,14 @@ void AddServing(std::vector<Setting>& settings) {
        .field = At<&ServerOptions::listen>,
        .placeholder = "ADDRESS"});
   settings.push_back(
+      {.key = "admin_listen",
+       .group = kServing,
+       .kind = Kind::kText,
+       .description = "Where /metrics, /livez and /readyz are: HOST:PORT or "
+                      "unix:PATH; off; auto: 127.0.0.1:50052 if it is free",
+       .field = At<&ServerOptions::admin_listen>,
+       .placeholder = "ADDRESS"});
+  settings.push_back(
       {.key = "threads",
        .group = kServing,
        .kind = Kind::kCount,
@@ -291,6 +299,15 @@ void AddLogging(std::vector<Setting>& settings) {
        .reloads = true,
        .choices = {"off", "error", "warn", "info", "debug"},
        .placeholder = "LEVEL"});
+  settings.push_back(
+      {.key = "log_format",
+       .group = kLogging,
+       .kind = Kind::kText,
+       .description = "How a line is written: text for people, json for "
+                      "programs; auto: json with --production",
+       .field = At<&ServerOptions::log_format>,
+       .choices = {"auto", "text", "json"},
+       .placeholder = "FORMAT"});
 }
 
 }  // namespace
@@ -299,6 +316,7 @@ ServerOptions DefaultOptions() {
   ServerOptions options;
   // Loopback: whoever serves other machines says so.
   options.listen = {"127.0.0.1:50051"};
+  options.admin_listen = "auto";
   return options;
 }
 

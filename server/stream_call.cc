@@ -32,7 +32,7 @@ class StreamCall final : public ByteReactor,
                          private Admission::Waiter,
                          private StreamSession {
  public:
-  static StreamCall* Create(absl::string_view method,
+  static StreamCall* Create(const ServedMethod& method,
                             const StreamHandlerFactory& factory,
                             const CallEnvironment& environment,
                             grpc::CallbackServerContext& context) {
@@ -57,7 +57,7 @@ class StreamCall final : public ByteReactor,
  private:
   enum class Action : uint8_t { kNone, kRead, kCompute, kWrite, kFinish };
 
-  StreamCall(absl::string_view method, const CallEnvironment& environment,
+  StreamCall(const ServedMethod& method, const CallEnvironment& environment,
              grpc::CallbackServerContext& context)
       : StreamSession(method, environment, context) {}
 
@@ -189,7 +189,7 @@ class StreamCall final : public ByteReactor,
       writing_ = true;
       reply_.Swap(&replies_.front());
       replies_.pop_front();
-      record_.bytes_out += reply_.Length();
+      Sends(reply_.Length());
       return Action::kWrite;
     }
     if (computing_ || !replies_.empty()) return Action::kNone;
@@ -218,6 +218,7 @@ class StreamCall final : public ByteReactor,
     {
       const absl::MutexLock lock(&mutex_);
       is_queued_ = true;
+      queued_since_ = absl::Now();
     }
     if (executor().Submit([self = self_] { self->RunQueued(); })) return;
     const absl::MutexLock lock(&mutex_);
@@ -232,6 +233,7 @@ class StreamCall final : public ByteReactor,
     {
       const absl::MutexLock lock(&mutex_);
       if (!std::exchange(is_queued_, false)) return;
+      Queued(absl::Now() - queued_since_);
       in_flight_.SetPhase(CallPhase::kCompute);
     }
     Compute();
@@ -291,6 +293,7 @@ class StreamCall final : public ByteReactor,
   bool is_half_closed_ ABSL_GUARDED_BY(mutex_) = false;
   bool computing_ ABSL_GUARDED_BY(mutex_) = false;  // or about to
   bool is_queued_ ABSL_GUARDED_BY(mutex_) = false;  // for that
+  absl::Time queued_since_ ABSL_GUARDED_BY(mutex_);
   bool has_more_ ABSL_GUARDED_BY(mutex_) = false;   // replies from message_
   bool has_ended_ ABSL_GUARDED_BY(mutex_) = false;  // TakeEnd was called
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;    // reply_
@@ -314,7 +317,7 @@ absl::Status StreamSession::Hold(uint64_t bytes) {
   return ticket_.Resize(bytes + 2 * message_bytes_max_ + kWindowBytes);
 }
 
-ByteReactor* StartStreamCall(absl::string_view method,
+ByteReactor* StartStreamCall(const ServedMethod& method,
                              const StreamHandlerFactory& factory,
                              const CallEnvironment& environment,
                              grpc::CallbackServerContext& context) {

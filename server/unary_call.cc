@@ -28,7 +28,8 @@ class UnaryCall final : public ByteReactor,
                         private Admission::Waiter,
                         private Call {
  public:
-  static UnaryCall* Create(absl::string_view method, const CallHandler& handler,
+  static UnaryCall* Create(const ServedMethod& method,
+                           const CallHandler& handler,
                            const CallEnvironment& environment,
                            grpc::CallbackServerContext& context) {
     auto* call = new UnaryCall(method, handler, environment, context);
@@ -44,7 +45,7 @@ class UnaryCall final : public ByteReactor,
   }
 
  private:
-  UnaryCall(absl::string_view method, const CallHandler& handler,
+  UnaryCall(const ServedMethod& method, const CallHandler& handler,
             const CallEnvironment& environment,
             grpc::CallbackServerContext& context)
       : Call(method, environment, context), handler_(handler) {}
@@ -118,7 +119,7 @@ class UnaryCall final : public ByteReactor,
     request_.Clear();
     if (!reply.ok()) return End(reply.status());
     reply_ = *std::move(reply);
-    record_.bytes_out = reply_.Length();
+    Sends(reply_.Length());
     in_flight_.SetPhase(CallPhase::kWriting);
     StartWriteAndFinish(&reply_, grpc::WriteOptions(), Close(absl::OkStatus()));
   }
@@ -145,7 +146,7 @@ class UnaryCall final : public ByteReactor,
 
 }  // namespace
 
-ByteReactor* StartUnaryCall(absl::string_view method,
+ByteReactor* StartUnaryCall(const ServedMethod& method,
                             const CallHandler& handler,
                             const CallEnvironment& environment,
                             grpc::CallbackServerContext& context) {
