@@ -42,7 +42,7 @@ absl::Status Call::Open() {
   metrics_.CountStarted();
   environment_.in_flight.Add(in_flight_);
   connection_ = environment_.connections.Find(context_.peer());
-  if (connection_ != nullptr) connection_->CountCall();
+  if (connection_ != nullptr) call_begin_ = connection_->BeginCall();
   record_.request_id = RequestId(MetadataOf(context_, kRequestIdKey));
   record_.trace_id =
       std::string(TraceId(MetadataOf(context_, kTraceParentKey)));
@@ -66,6 +66,7 @@ void Call::Record() {
   ticket_.Release();
   if (connection_ != nullptr) {
     connection_->CountReply(record_.bytes_out);
+    connection_->EndCall(record_.status.ok(), call_begin_);
     if (context_.IsCancelled()) connection_->CountCancelled();
   }
   record_.total_time = absl::Now() - arrived_;

@@ -116,7 +116,8 @@ class Call {
   }
 
   std::shared_ptr<Connection> connection_;  // null: unix sockets, in process
-  uint64_t read_begin_ = 0;                 // as connection_ wants it
+  uint64_t call_begin_ = 0;                 // as connection_ wants it
+  uint64_t read_begin_ = 0;                 // the same
   MethodMetrics& metrics_;
   const absl::Time arrived_ = absl::Now();
   bool is_taken_up_ = false;

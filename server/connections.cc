@@ -24,6 +24,11 @@ namespace {
 constexpr uint64_t kUnaccountedBytesMax = uint64_t{8} << 20;
 constexpr double kUnaccountedBytesPerSecond = 16 << 10;
 
+// What a call may have sent before anybody reads: gRPC's window for a stream,
+// which is 4 MiB or twice the bandwidth-delay product; 10 Gbit/s times 10 ms
+// would be 25 MB.
+constexpr uint64_t kWindowBytesMax = uint64_t{32} << 20;
+
 // Frames, records of TLS and the prefixes of messages, as a share of what they
 // carry: 1 / 16, and as much for each message that is short.
 constexpr uint64_t kOverheadShare = 16;
@@ -96,6 +101,19 @@ bool ShutDown(int fd, ino_t inode) {
 
 }  // namespace
 
+uint64_t Connection::BeginCall() {
+  accounted_bytes_ += metadata_bytes_;
+  return BeginRead(kWindowBytesMax);
+}
+
+void Connection::EndCall(bool is_taken, uint64_t begin) {
+  if (is_taken) {
+    EndRead(kWindowBytesMax, 0);
+  } else {
+    AbandonRead(kWindowBytesMax, begin);
+  }
+}
+
 uint64_t Connection::BeginRead(uint64_t bytes_max) {
   readable_bytes_ += bytes_max;
   return received_bytes_;
@@ -121,9 +139,8 @@ bool Connections::Add(int fd, const sockaddr_storage& peer) {
   if (!inode.has_value()) return false;
   PeerName peer_name = NameOf(peer);
   if (peer_name.name.empty()) peer_name.name = absl::StrCat("unix:", fd);
-  auto connection = std::make_shared<Connection>(
-      fd, *inode, peer_name.host,
-      limits_.stream_window_bytes + limits_.max_metadata_bytes);
+  auto connection = std::make_shared<Connection>(fd, *inode, peer_name.host,
+                                                 limits_.max_metadata_bytes);
 
   const absl::MutexLock lock(&mutex_);
   if (!HasRoomFor(peer_name.host)) {

@@ -37,14 +37,17 @@ namespace halfstep {
 // One connection, as its calls see it. Thread-safe.
 class Connection {
  public:
-  Connection(int fd, ino_t inode, std::string host, uint64_t call_bytes)
+  Connection(int fd, ino_t inode, std::string host, uint64_t metadata_bytes)
       : fd_(fd),
         inode_(inode),
         host_(std::move(host)),
-        call_bytes_(call_bytes) {}
+        metadata_bytes_(metadata_bytes) {}
 
-  // A call has begun.
-  void CountCall() { accounted_bytes_ += call_bytes_; }
+  // A call has begun. What this returns goes to the one that ends it.
+  uint64_t BeginCall();
+  // It is over; `is_taken`: nothing was left unread.
+  void EndCall(bool is_taken, uint64_t begin);
+
   // A reply was sent; the client's window updates come of it.
   void CountReply(uint64_t bytes) { accounted_bytes_ += bytes / 256; }
   // A call was cancelled by its client.
@@ -67,10 +70,8 @@ class Connection {
 
   const int fd_;
   const ino_t inode_;
-  const std::string host_;  // empty: a unix socket
-  // What a call may send beside the messages that are read: headers, a window
-  // of data that comes before anybody reads, updates for its reply.
-  const uint64_t call_bytes_;
+  const std::string host_;         // empty: a unix socket
+  const uint64_t metadata_bytes_;  // of one call, at most
   // As of the last sweep.
   std::atomic<uint64_t> received_bytes_{0};
   std::atomic<uint64_t> accounted_bytes_{0};

@@ -67,8 +67,6 @@ absl::Status ResolveConnection(ConnectionLimits& limits) {
                       limits.max_streams_per_connection, 1, 1 << 20),
            CheckRange("--max-metadata-bytes", limits.max_metadata_bytes, 1024,
                       1 << 20),
-           CheckRange("--stream-window-bytes", limits.stream_window_bytes,
-                      65'535, 16 << 20),
            CheckRange("--unix-socket-mode", limits.unix_socket_mode, 0, 0777),
            CheckTime("--handshake-timeout", limits.handshake_timeout, kShort,
                      absl::Minutes(10)),

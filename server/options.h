@@ -76,8 +76,6 @@ struct ConnectionLimits {
   uint32_t max_streams_per_connection = 128;
   // Bytes of a call's metadata, sizes of names and values and 32 for each pair.
   uint32_t max_metadata_bytes = uint32_t{16} << 10;
-  // What a client may send for a call before the server reads its message.
-  uint32_t stream_window_bytes = uint32_t{256} << 10;
   // How long a client may take from the first byte to its HTTP/2 settings, TLS
   // included.
   absl::Duration handshake_timeout = absl::Seconds(20);

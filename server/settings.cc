@@ -222,14 +222,6 @@ void AddConnectionLimits(std::vector<Setting>& settings) {
            "Bytes of a call's metadata: names, values and 32 for each pair",
        .field = At<&ServerOptions::connection,
                    &ConnectionLimits::max_metadata_bytes>});
-  settings.push_back(
-      {.key = "stream_window_bytes",
-       .group = kConnections,
-       .kind = Kind::kSize,
-       .description =
-           "Bytes that may be sent for a call before the server reads them",
-       .field = At<&ServerOptions::connection,
-                   &ConnectionLimits::stream_window_bytes>});
   settings.push_back({.key = "handshake_timeout",
                       .group = kConnections,
                       .kind = Kind::kSeconds,
@@ -299,15 +291,15 @@ void AddLogging(std::vector<Setting>& settings) {
        .reloads = true,
        .choices = {"off", "error", "warn", "info", "debug"},
        .placeholder = "LEVEL"});
-  settings.push_back(
-      {.key = "log_format",
-       .group = kLogging,
-       .kind = Kind::kText,
-       .description = "How a line is written: text for people, json for "
-                      "programs; auto: json with --production",
-       .field = At<&ServerOptions::log_format>,
-       .choices = {"auto", "text", "json"},
-       .placeholder = "FORMAT"});
+  settings.push_back({.key = "log_format",
+                      .group = kLogging,
+                      .kind = Kind::kText,
+                      .description =
+                          "How a line is written: text for people, json for "
+                          "programs; auto: json with --production",
+                      .field = At<&ServerOptions::log_format>,
+                      .choices = {"auto", "text", "json"},
+                      .placeholder = "FORMAT"});
 }
 
 }  // namespace
