@@ -209,6 +209,7 @@ absl::Status MakeMixes(const LoadOptions& options, LoadPlan& plan) {
     mix.spec.mutable_granularity()->mutable_group()->set_size(
         options.group_size);
   }
+  mix.measure_error = options.measure_error;
   mix.seed = options.seed;
   if (options.sweep_sizes.empty()) {
     status = ReadMix("--sizes", options.sizes, SizeOf, mix.sizes);
@@ -291,6 +292,10 @@ void AddLoadOptions(CLI::App& command, LoadOptions& options) {
       ->check(CLI::IsMember(ShortNames<v1::Packing>()));
   add(kWhat, "--group-size", options.group_size, "N",
       "One scale per this many elements [one for all]");
+  command
+      .add_flag("--measure-error", options.measure_error,
+                "Ask quantize and fake-quantize for their error, too")
+      ->group(kWhat);
   add(kWhat, "--seed", options.seed, "N",
       "Of the reals, mixes and Poisson arrivals [1]");
 

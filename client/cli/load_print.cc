@@ -117,7 +117,11 @@ std::string Describe(const load::MixOptions& mix) {
       Entries(mix.rpcs, RpcName), ", ", Entries(mix.sizes, FormatSize), ", ",
       ShortName(mix.dtype), ", ", bits == 0 ? 8 : bits, " bits, ",
       Entries(mix.schemes,
-              [](v1::Scheme scheme) { return ShortName(scheme); }));
+              [](v1::Scheme scheme) { return ShortName(scheme); }),
+      mix.spec.granularity().has_group()
+          ? absl::StrCat(", groups of ", mix.spec.granularity().group().size())
+          : "",
+      mix.measure_error ? ", with the error" : "");
 }
 
 LiveLine::LiveLine() : is_terminal_(isatty(STDERR_FILENO) == 1) {}

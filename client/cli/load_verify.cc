@@ -81,6 +81,15 @@ absl::StatusOr<QuantizePlan> StaticPlan(const v1::QuantizedTensor& tensor) {
   return QuantizePlan::Static(*parameters, *dtype, tensor.shape(), kPairsMax);
 }
 
+// What an answer says beside its tensor.
+template <typename Response>
+void SetReport(const QuantizeResult& result, Response& response) {
+  ToProto(result.cuts, *response.mutable_cuts());
+  if (result.error.has_value()) {
+    ToProto(*result.error, *response.mutable_error());
+  }
+}
+
 // Each computes the answer to one request.
 
 AnswerOr Answer(const v1::QuantizeRequest& request,
@@ -95,7 +104,7 @@ AnswerOr Answer(const v1::QuantizeRequest& request,
       *plan, PiecesOf(request.tensor().data()), request.measure_error(),
       execution, SpanOf(*tensor.mutable_codes()));
   if (!result.ok()) return result.status();
-  ToProto(result->cuts, *response->mutable_cuts());
+  SetReport(*result, *response);
   ToProto(result->parameters, *tensor.mutable_parameters());
   tensor.set_dtype(request.tensor().dtype());
   *tensor.mutable_shape() = request.tensor().shape();
@@ -114,7 +123,7 @@ AnswerOr Answer(const v1::FakeQuantizeRequest& request,
       *plan, PiecesOf(request.tensor().data()), request.measure_error(),
       execution, SpanOf(*tensor.mutable_data()), {});
   if (!result.ok()) return result.status();
-  ToProto(result->cuts, *response->mutable_cuts());
+  SetReport(*result, *response);
   ToProto(result->parameters, *response->mutable_parameters());
   tensor.set_dtype(request.tensor().dtype());
   *tensor.mutable_shape() = request.tensor().shape();

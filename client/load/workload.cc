@@ -113,6 +113,7 @@ absl::Status SetRequestOf(const v1::QuantizeRequest& base, Client& client,
     v1::FakeQuantizeRequest request;
     *request.mutable_spec() = base.spec();
     *request.mutable_tensor() = base.tensor();
+    request.set_measure_error(base.measure_error());
     SetRequest(request, variant);
     return client.FakeQuantize(request).status();
   }
@@ -165,6 +166,7 @@ absl::StatusOr<Workload> Workload::Prepare(const MixOptions& options,
     v1::QuantizeRequest base;
     *base.mutable_spec() = options.spec;
     *base.mutable_tensor() = TensorOf(options, size.value);
+    base.set_measure_error(options.measure_error);
     for (const Weighted<v1::Scheme>& scheme : options.schemes) {
       base.mutable_spec()->set_scheme(scheme.value);
       for (const Weighted<Rpc>& rpc : options.rpcs) {

@@ -38,6 +38,8 @@ struct MixOptions {
   v1::DataType dtype = v1::DATA_TYPE_FLOAT32;
   // Everything but the scheme.
   v1::QuantizationSpec spec;
+  // Whether Quantize and FakeQuantize are asked for their error, too.
+  bool measure_error = false;
   // One seed gives the same tensors, and the same order of calls.
   uint64_t seed = 1;
 };

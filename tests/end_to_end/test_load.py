@@ -258,7 +258,7 @@ def test_verified_answers(server, spec):
 
 
 def test_without_a_server():
-    results = run(*QUICK, *ALL_CALLS, "--verify", "0.5")
+    results = run(*QUICK, *ALL_CALLS, "--measure-error", "--verify", "0.5")
     (step,) = results["steps"]
     assert results["target"] == "inside this process"
     assert 0 < step["verified"] < step["calls"]
