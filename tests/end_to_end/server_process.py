@@ -5,16 +5,19 @@ temporary folder. A server is started on a port that the system picks, and is
 ended with SIGTERM by the id of its own process.
 """
 
+import http.client
 import importlib
 import os
 import pathlib
 import queue
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 import grpc
 
@@ -127,6 +130,9 @@ class ServerProcess:
         command = [binary("halfstep-server")]
         command += [f"--listen={address}" for address in listen]
         command += list(flags)
+        # Its default port can be one server's only.
+        if not any(flag.startswith("--admin-listen") for flag in flags):
+            command.append("--admin-listen=off")
         self._stderr = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
             command,
@@ -179,6 +185,30 @@ class ServerProcess:
         # The server shares this file's position, so it must not be moved.
         file = self._stderr.fileno()
         return os.pread(file, os.fstat(file).st_size, 0).decode(errors="replace")
+
+    def admin(self):
+        """Where --admin-listen ended up, as its log says."""
+        found = self.await_log(r"admin on ([^\s\"]+)")
+        return found.group(1)
+
+    def page(self, path, method="GET"):
+        """The status and the text of a page of the admin port."""
+        host, port = self.admin().rsplit(":", 1)
+        connection = http.client.HTTPConnection(host, int(port), timeout=30)
+        try:
+            connection.request(method, path)
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+        finally:
+            connection.close()
+
+    def await_log(self, pattern, seconds=30):
+        """Waits for a match of `pattern` in the log, which is written behind calls."""
+        end = time.monotonic() + seconds
+        while not (found := re.search(pattern, self.stderr())):
+            assert time.monotonic() < end, f"no {pattern!r} in\n{self.stderr()}"
+            time.sleep(0.01)
+        return found
 
     def stop(self):
         """Sends SIGTERM and returns the exit code."""
