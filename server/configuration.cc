@@ -27,11 +27,12 @@ bool IsSomebodyElses(absl::string_view name) {
       // Read by server/flags.
       "HALFSTEP_CONFIG", "HALFSTEP_SIMD_TARGET",
       // The command line client's.
-      "HALFSTEP_SERVER", "HALFSTEP_TIMEOUT", "HALFSTEP_TLS_CA",
-      "HALFSTEP_TLS_SERVER_NAME", "HALFSTEP_TOKEN_FILE",
-      // Where the tests find programs.
-      "HALFSTEP_BIN"};
-  if (std::find(kNames.begin(), kNames.end(), name) != kNames.end()) {
+      "HALFSTEP_SERVER", "HALFSTEP_TIMEOUT",
+      // Where the tests find the tree, our programs and others.
+      "HALFSTEP_ROOT", "HALFSTEP_BIN", "HALFSTEP_CHROMIUM",
+      "HALFSTEP_CONFORMANCE_SEED"};
+  if (absl::StartsWith(name, "HALFSTEP_CLIENT_") ||
+      std::find(kNames.begin(), kNames.end(), name) != kNames.end()) {
     return true;
   }
   // What Kubernetes sets in every container for a Service called halfstep or

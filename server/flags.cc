@@ -13,7 +13,11 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "command_line/completion.h"
+#include "command_line/man_page.h"
+#include "command_line/program.h"
 #include "core/simd.h"
+#include "server/reference.h"
 #include "server/settings.h"
 #include "server/startup_files.h"
 #include "server/version.h"
@@ -39,8 +43,13 @@ constexpr char kFooter[] =
     "  HALFSTEP_MAX_MESSAGE_BYTES=64MiB halfstep-server --log-level=warn\n"
     "  halfstep-server --config=/etc/halfstep.toml --check-config\n"
     "  halfstep-server --print-config > halfstep.toml\n\n"
-    "Exit codes: 0 told to stop; 1 could not start; 2 a flag is wrong; 78 the "
-    "configuration is wrong.";
+    "Exit codes:\n"
+    "  0   told to stop, or what was asked for is done\n"
+    "  1   could not start: an address that is taken, for example\n"
+    "  2   a flag is wrong\n"
+    "  78  the file, a variable, or a file that a setting names is wrong, or "
+    "settings\n"
+    "      contradict each other";
 
 // What is asked of the program instead of serving, and what is no setting.
 struct Asked {
@@ -48,6 +57,9 @@ struct Asked {
   bool lists_simd_targets = false;
   bool prints_configuration = false;
   bool checks_configuration = false;
+  std::string completed_shell;
+  bool prints_man_page = false;
+  bool prints_reference = false;
 };
 
 std::string HelpOf(const Setting& setting) {
@@ -62,6 +74,14 @@ std::string HelpOf(const Setting& setting) {
   return help;
 }
 
+// What completion goes by: a file, or one of these.
+std::string TypeOf(const Setting& setting) {
+  if (setting.kind == SettingKind::kPath) return "FILE";
+  return setting.choices.empty()
+             ? "TEXT"
+             : absl::StrCat("TEXT:{", absl::StrJoin(setting.choices, ","), "}");
+}
+
 // One flag for each setting; what it is given is taken by Taken.
 void AddSettings(CLI::App& app) {
   for (const Setting& setting : Settings()) {
@@ -71,6 +91,7 @@ void AddSettings(CLI::App& app) {
     } else {
       option = app.add_option(FlagOf(setting))->description(HelpOf(setting));
       option->option_text(PlaceholderOf(setting));
+      option->type_name(TypeOf(setting));
       if (setting.kind == SettingKind::kList) {
         option->delimiter(',')->take_all()->expected(1, 1 << 16);
         option->allow_extra_args(false);
@@ -100,7 +121,14 @@ void AddCommands(CLI::App& app, std::string& file, Asked& asked) {
   app.add_flag("--check-config", asked.checks_configuration,
                "Check the settings and the files they name; 0 or 78")
       ->group(kConfiguration);
-  // For tests: not in --help.
+  app.add_option(
+         "--completion", asked.completed_shell,
+         "Print what completes this command in a shell: bash, zsh, fish")
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}))
+      ->option_text("SHELL");
+  // For the build and for tests: not in --help.
+  app.add_flag("--print-man-page", asked.prints_man_page)->group("");
+  app.add_flag("--print-reference", asked.prints_reference)->group("");
   app.add_option("--simd-target", asked.simd_target)->group("");
   app.add_flag("--list-simd-targets", asked.lists_simd_targets)->group("");
   app.set_version_flag("--version", std::string(kVersion),
@@ -128,12 +156,29 @@ absl::Status Pin(const std::string& from_flag) {
   return target.empty() ? absl::OkStatus() : PinSimdTarget(target);
 }
 
+// What the program says about itself, if it is asked for that.
+std::optional<std::string> Answer(const Asked& asked, const CLI::App& app) {
+  if (!asked.completed_shell.empty()) {
+    return command_line::Completion(asked.completed_shell,
+                                    command_line::Describe(app));
+  }
+  if (asked.prints_man_page) {
+    return command_line::ToRoff(command_line::Describe(app),
+                                {.section = 8,
+                                 .version = std::string(kVersion),
+                                 .date = std::string(kVersionDate),
+                                 .summary = "quantize tensors over gRPC",
+                                 .see_also = ".BR halfstep (1)"});
+  }
+  if (asked.prints_reference) return ReferenceTables();
+  if (asked.lists_simd_targets) {
+    return absl::StrCat(absl::StrJoin(SimdTargets(), "\n"), "\n");
+  }
+  return std::nullopt;
+}
+
 // What comes before serving, once the command line is read.
 std::optional<int> Prepare(const Asked& asked, CommandLine& result) {
-  if (asked.lists_simd_targets) {
-    for (const std::string& target : SimdTargets()) std::cout << target << "\n";
-    return kExitOk;
-  }
   if (absl::Status pinned = Pin(asked.simd_target); !pinned.ok()) {
     return Fail(pinned);
   }
@@ -176,6 +221,10 @@ std::optional<int> ParseCommandLine(int argc, const char* const* argv,
   } catch (const CLI::ParseError& error) {
     std::cerr << "halfstep-server: " << error.what() << "; see --help\n";
     return kExitUsage;
+  }
+  if (const std::optional<std::string> answer = Answer(asked, app)) {
+    std::cout << *answer;
+    return kExitOk;
   }
   result.sources.flags = Taken(app);
   result.sources.file = file.empty() ? Variable("HALFSTEP_CONFIG") : file;

@@ -9,7 +9,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "server/ending.h"
 #include "server/flags.h"
+#include "server/idle_memory.h"
 #include "server/server.h"
 #include "server/settings.h"
 
@@ -60,6 +62,7 @@ void Reload(CommandLine& line, Server& server) {
 }
 
 int Run(int argc, char** argv) {
+  KeepFreedMemory();
   const sigset_t signals = BlockSignals();
   CommandLine line;
   if (const std::optional<int> code = ParseCommandLine(argc, argv, line)) {
@@ -73,7 +76,9 @@ int Run(int argc, char** argv) {
   const auto server = Server::Start(line.configuration.resolved);
   if (!server.ok()) {
     std::cerr << "halfstep-server: " << server.status().message() << "\n";
-    return kExitFailed;
+    // Files may have changed since they were checked.
+    return absl::IsFailedPrecondition(server.status()) ? kExitConfiguration
+                                                       : kExitFailed;
   }
   for (const std::string& address : (*server)->addresses()) {
     std::cout << "listening on " << address << std::endl;
@@ -82,7 +87,7 @@ int Run(int argc, char** argv) {
   while (sigwait(&signals, &signal) == 0 && signal == SIGHUP) {
     Reload(line, **server);
   }
-  (*server)->Shutdown(line.configuration.resolved.drain_timeout);
+  EndServer(**server, line.configuration.resolved, signals);
   return kExitOk;
 }
 

@@ -151,18 +151,26 @@ void AddCalibrate(Commands& commands) {
   command
       ->add_option("FILES", options->files,
                    "Tensors (.npy); with --merge, states (.json)")
-      ->required();
+      ->required()
+      ->type_name("FILE")
+      ->option_text("FILE...");
   CLI::Option* axis =
-      command->add_option("--axis", options->axis,
-                          "One summary per index along this axis [one in all]");
-  CLI::Option* begin = command->add_option("--begin", options->begin,
-                                           "Go on from this state (.json)");
+      command
+          ->add_option("--axis", options->axis,
+                       "One summary per index along this axis [one in all]")
+          ->option_text("AXIS");
+  CLI::Option* begin = command
+                           ->add_option("--begin", options->begin,
+                                        "Go on from this state (.json)")
+                           ->option_text("FILE");
   begin->excludes(axis);
   command->add_flag("--merge", options->merge, "Add states up")
       ->excludes(axis)
       ->excludes(begin);
-  command->add_option("-o,--output", options->output,
-                      "Write the state to this .json file");
+  command
+      ->add_option("-o,--output", options->output,
+                   "Write the state to this .json file")
+      ->option_text("FILE");
 }
 
 }  // namespace halfstep::cli

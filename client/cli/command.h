@@ -67,6 +67,9 @@ void AddHealth(Commands& commands);
 void AddLoad(Commands& commands);
 void AddCalibrate(Commands& commands);
 void AddParameters(Commands& commands);
+// Of the whole `app`, which must outlive `commands`.
+void AddCompletion(Commands& commands, const CLI::App& app);
+void AddManPage(Commands& commands, const CLI::App& app);
 
 }  // namespace halfstep::cli
 

@@ -98,6 +98,7 @@ void AddDequantize(Commands& commands) {
       ->add_option("CODES", options->input,
                    "What quantize -o was given: reads CODES.npy and CODES.json")
       ->required()
+      ->type_name("FILE")
       ->option_text("CODES");
   command
       ->add_option("--dtype", options->dtype,

@@ -67,12 +67,14 @@ void AddError(Commands& commands) {
       });
   command->add_option("ORIGINAL", options->original, "A .npy file of reals")
       ->required()
+      ->type_name("FILE")
       ->option_text("ORIGINAL");
   command
       ->add_option("AGAINST", options->against,
                    "A .npy file of reals, or without that ending what quantize "
                    "-o was given")
       ->required()
+      ->type_name("FILE")
       ->option_text("AGAINST");
 }
 

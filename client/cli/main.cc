@@ -90,6 +90,8 @@ ExitCode Run(int argc, char** argv) {
   AddInfo(commands);
   AddHealth(commands);
   AddLoad(commands);
+  AddCompletion(commands, app);
+  AddManPage(commands, app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& help) {

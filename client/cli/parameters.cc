@@ -102,38 +102,54 @@ void AddParameters(Commands& commands) {
         return Run(*options, globals);
       });
   CLI::Option_group* source = command->add_option_group("Source");
-  CLI::Option* state = source->add_option(
-      "STATE", options->state, "What halfstep calibrate has written (.json)");
+  CLI::Option* state =
+      source
+          ->add_option("STATE", options->state,
+                       "What halfstep calibrate has written (.json)")
+          ->type_name("FILE")
+          ->option_text("STATE");
   CLI::Option* min =
       source
           ->add_option("--min", options->min,
-                       "Ranges known otherwise: the smallest real of each")
+                       "Ranges known otherwise, with --max and instead of "
+                       "STATE: the smallest real of each")
           ->delimiter(',')
+          ->option_text("REAL,...")
           ->allow_extra_args(false)
           ->excludes(state);
   CLI::Option* max =
       command->add_option("--max", options->max, "The largest real of each")
           ->delimiter(',')
+          ->option_text("REAL,...")
           ->allow_extra_args(false)
           ->needs(min);
   min->needs(max);
   source->require_option(1, 0);
   command
-      ->add_option("--method", options->method, "How to choose from the state")
+      ->add_option(
+          "--method", options->method,
+          absl::StrCat("How to choose from the state [", options->method, "]"))
       ->check(CLI::IsMember(ShortNames<v1::CalibrationMethod>()))
-      ->capture_default_str();
-  command->add_option(
-      "--quantile", options->quantile,
-      "For --method percentile: the share of reals to keep [0.9999]");
-  command->add_option("--dtype", options->dtype, "What will be quantized")
+      ->option_text(Choice<v1::CalibrationMethod>());
+  command
+      ->add_option(
+          "--quantile", options->quantile,
+          "For --method percentile: the share of reals to keep [0.9999]")
+      ->option_text("SHARE");
+  command
+      ->add_option(
+          "--dtype", options->dtype,
+          absl::StrCat("What will be quantized [", options->dtype, "]"))
       ->check(CLI::IsMember(ShortNames<v1::DataType>()))
-      ->capture_default_str();
+      ->option_text(Choice<v1::DataType>());
   command->add_flag("--whole", options->whole,
                     "One pair for all, though the state has an axis");
   AddSpecOptions(*command, options->spec);
   command->remove_option(command->get_option("--parameters"));
-  command->add_option("-o,--output", options->output,
-                      "Write the parameters to this .json file");
+  command
+      ->add_option("-o,--output", options->output,
+                   "Write the parameters to this .json file")
+      ->option_text("FILE");
 }
 
 }  // namespace halfstep::cli

@@ -166,6 +166,7 @@ void AddQuantize(Commands& commands) {
       ->add_option("-o,--output", options->output,
                    "Write the codes to OUTPUT.npy and what gives them their "
                    "meaning to OUTPUT.json")
+      ->type_name("FILE")
       ->option_text("OUTPUT");
 }
 
