@@ -24,20 +24,29 @@ namespace {
 constexpr uint64_t kUnaccountedBytesMax = uint64_t{8} << 20;
 constexpr double kUnaccountedBytesPerSecond = 16 << 10;
 
+// For a moment it may be more: data of calls that have come, but not yet to us.
+constexpr uint64_t kUnaccountedBytesMaxBriefly = uint64_t{64} << 20;
+constexpr double kBrieflySeconds = 0.25;
+
 // What a call may have sent before anybody reads: gRPC's window for a stream,
 // which is 4 MiB or twice the bandwidth-delay product; 10 Gbit/s times 10 ms
 // would be 25 MB.
 constexpr uint64_t kWindowBytesMax = uint64_t{32} << 20;
 
-// Frames, records of TLS and the prefixes of messages, as a share of what they
-// carry: 1 / 16, and as much for each message that is short.
-constexpr uint64_t kOverheadShare = 16;
-constexpr uint64_t kMessageOverheadBytes = 128;
+// Frames, records of TLS and the prefixes of messages: as a share of what they
+// carry, 1 / 64, and as much for each message that is short.
+constexpr uint64_t kOverheadShare = 64;
+constexpr uint64_t kMessageOverheadBytes = 256;
 
 // Calls that one client may cancel at once, and in each second from then on.
 // gRPC keeps what a call needs for a moment after its reset.
 constexpr double kCancelledMax = 2000;
 constexpr double kCancelledPerSecond = 500;
+
+// Calls that wait within gRPC, at about 12 KB each, where ordinary clients have
+// a few; and what one client may then have cancelled.
+constexpr size_t kBacklogMax = 2000;
+constexpr double kCancelledMaxPilingUp = 100;
 
 constexpr absl::Duration kSweepIntervalMin = absl::Milliseconds(20);
 constexpr absl::Duration kSweepIntervalPerConnection = absl::Microseconds(200);
@@ -45,6 +54,11 @@ constexpr absl::Duration kSweepIntervalPerConnection = absl::Microseconds(200);
 constexpr absl::Duration kLookInterval = absl::Milliseconds(10);
 
 constexpr absl::Duration kSentInterval = absl::Milliseconds(2);
+
+// What a message may have that its call's window does not cover.
+uint64_t BeyondWindow(uint64_t bytes) {
+  return bytes - std::min(bytes, kWindowBytesMax);
+}
 
 std::optional<ino_t> InodeOf(int fd) {
   struct stat file {};
@@ -103,35 +117,37 @@ bool ShutDown(int fd, ino_t inode) {
 
 uint64_t Connection::BeginCall() {
   accounted_bytes_ += metadata_bytes_;
-  return BeginRead(kWindowBytesMax);
+  readable_bytes_ += kWindowBytesMax;
+  return received_bytes_;
 }
 
 void Connection::EndCall(bool is_taken, uint64_t begin) {
-  if (is_taken) {
-    EndRead(kWindowBytesMax, 0);
-  } else {
-    AbandonRead(kWindowBytesMax, begin);
-  }
+  if (!is_taken) Forgive(kWindowBytesMax, begin);
+  readable_bytes_ -= kWindowBytesMax;
 }
 
 uint64_t Connection::BeginRead(uint64_t bytes_max) {
-  readable_bytes_ += bytes_max;
+  readable_bytes_ += BeyondWindow(bytes_max);
   return received_bytes_;
 }
 
 void Connection::EndRead(uint64_t bytes_max, uint64_t bytes) {
   // In this order, so that the sweep never sees less than there is.
   accounted_bytes_ += bytes + kMessageOverheadBytes;
-  readable_bytes_ -= bytes_max;
+  readable_bytes_ -= BeyondWindow(bytes_max);
 }
 
 void Connection::AbandonRead(uint64_t bytes_max, uint64_t begin) {
+  Forgive(bytes_max, begin);
+  readable_bytes_ -= BeyondWindow(bytes_max);
+}
+
+void Connection::Forgive(uint64_t bytes_max, uint64_t begin) {
   uint64_t first = abandoned_begin_;
   while (begin < first &&
          !abandoned_begin_.compare_exchange_weak(first, begin)) {
   }
   abandoned_bytes_max_ += bytes_max;
-  readable_bytes_ -= bytes_max;
 }
 
 bool Connections::Add(int fd, const sockaddr_storage& peer) {
@@ -190,7 +206,7 @@ void Connections::ForgetClosed() {
   });
 }
 
-std::vector<std::string> Connections::Sweep() {
+std::vector<std::string> Connections::Sweep(size_t backlog) {
   const absl::Time now = absl::Now();
   const double seconds = absl::ToDoubleSeconds(now - last_sweep_);
   last_sweep_ = now;
@@ -202,7 +218,7 @@ std::vector<std::string> Connections::Sweep() {
   }
   std::vector<std::string> ended;
   for (const auto& [name, connection] : open) {
-    const std::string fault = connection->Fault(seconds);
+    const std::string fault = connection->Fault(seconds, backlog > kBacklogMax);
     if (fault.empty() || !ShutDown(connection->fd_, connection->inode_)) {
       continue;
     }
@@ -213,10 +229,10 @@ std::vector<std::string> Connections::Sweep() {
   return ended;
 }
 
-std::string Connection::Fault(double seconds) {
+std::string Connection::Fault(double seconds, bool is_piling_up) {
   cancel_debt_ = std::max(0.0, cancel_debt_ - seconds * kCancelledPerSecond) +
                  static_cast<double>(cancelled_calls_.exchange(0));
-  if (cancel_debt_ > kCancelledMax) {
+  if (cancel_debt_ > (is_piling_up ? kCancelledMaxPilingUp : kCancelledMax)) {
     return "it cancels calls faster than they can be cleared away";
   }
   if (host_.empty()) return "";
@@ -237,11 +253,16 @@ std::string Connection::Fault(double seconds) {
   }
   uint64_t allowed = accounted_bytes_ + readable;
   allowed += allowed / kOverheadShare + kUnaccountedBytesMax;
-  if (*received <= allowed) return "";
+  excess_seconds_ = *received > allowed ? excess_seconds_ + seconds : 0;
+  // While a message is read there is room for most that could come besides.
+  if (excess_seconds_ == 0 ||
+      (readable == 0 && excess_seconds_ < kBrieflySeconds &&
+       *received - allowed <= kUnaccountedBytesMaxBriefly)) {
+    return "";
+  }
   return absl::StrCat(*received, " bytes received, of which calls account for ",
-                      accounted_bytes_.load(),
-                      ", and messages that are read for ", readable,
-                      " at most");
+                      accounted_bytes_.load(), ", and those that are open for ",
+                      readable, " more at most");
 }
 
 bool Connections::AwaitSent(absl::Time deadline) const {

@@ -64,9 +64,11 @@ class Connection {
  private:
   friend class Connections;
 
+  // At most `bytes_max` of what came since `begin` is gone.
+  void Forgive(uint64_t bytes_max, uint64_t begin);
   // Why it must be closed, `seconds` after this was asked last; empty if it
-  // must not.
-  std::string Fault(double seconds);
+  // must not. `is_piling_up`: gRPC has more calls than it can begin.
+  std::string Fault(double seconds, bool is_piling_up);
 
   const int fd_;
   const ino_t inode_;
@@ -79,7 +81,9 @@ class Connection {
   std::atomic<uint64_t> abandoned_bytes_max_{0};
   std::atomic<uint64_t> abandoned_begin_{UINT64_MAX};
   std::atomic<uint64_t> cancelled_calls_{0};
-  double cancel_debt_ = 0;  // the sweep's own
+  // The sweep's own.
+  double cancel_debt_ = 0;
+  double excess_seconds_ = 0;
 };
 
 // Thread-safe.
@@ -99,8 +103,8 @@ class Connections {
 
   // Forgets what has been closed, and closes what must not go on. Returns a
   // line about each of those. To be called every SweepInterval(), by one
-  // thread.
-  std::vector<std::string> Sweep();
+  // thread. `backlog`: calls that gRPC has begun, and nobody has taken up.
+  std::vector<std::string> Sweep(size_t backlog);
 
   // Short, so that little comes in between; longer with more connections, so
   // that looking costs about a hundredth of a core. Infinite if there are none.

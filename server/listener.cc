@@ -35,8 +35,9 @@ Descriptor OpenReserve() {
 
 }  // namespace
 
-Listener::Listener(Connections& connections, CallLog& log)
+Listener::Listener(Connections& connections, Backlog backlog, CallLog& log)
     : connections_(connections),
+      backlog_(std::move(backlog)),
       log_(log),
       stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       reserve_(OpenReserve()) {}
@@ -44,8 +45,10 @@ Listener::Listener(Connections& connections, CallLog& log)
 Listener::~Listener() { Stop(); }
 
 absl::StatusOr<std::unique_ptr<Listener>> Listener::Create(
-    const ServerOptions& options, Connections& connections, CallLog& log) {
-  std::unique_ptr<Listener> listener(new Listener(connections, log));
+    const ServerOptions& options, Connections& connections, Backlog backlog,
+    CallLog& log) {
+  std::unique_ptr<Listener> listener(
+      new Listener(connections, std::move(backlog), log));
   if (!listener->stop_.is_open() || !listener->reserve_.is_open()) {
     return absl::UnavailableError(absl::StrCat(
         "file descriptors: ", std::generic_category().message(errno),
@@ -118,7 +121,8 @@ void Listener::Run() {
       }
     }
     if (absl::Now() >= next_sweep) {
-      for (const std::string& line : connections_.Sweep()) log_.Note(line);
+      for (const std::string& line : connections_.Sweep(backlog_()))
+        log_.Note(line);
       next_sweep = absl::InfiniteFuture();
       Report();
     }

@@ -35,10 +35,14 @@ class CallLog;
 
 class Listener {
  public:
+  // Calls that gRPC has begun, and nobody has taken up. Thread-safe.
+  using Backlog = std::function<size_t()>;
+
   // Listens at every address of `options`. UNAVAILABLE, naming the address, if
   // one cannot be had. `connections` and `log` must outlive the listener.
   static absl::StatusOr<std::unique_ptr<Listener>> Create(
-      const ServerOptions& options, Connections& connections, CallLog& log);
+      const ServerOptions& options, Connections& connections, Backlog backlog,
+      CallLog& log);
 
   // Stop.
   ~Listener();
@@ -68,7 +72,7 @@ class Listener {
  private:
   using Acceptor = grpc::experimental::ExternalConnectionAcceptor;
 
-  Listener(Connections& connections, CallLog& log);
+  Listener(Connections& connections, Backlog backlog, CallLog& log);
 
   void Run();
   // Accepts what has come to the socket `fd`, for `acceptor`.
@@ -78,6 +82,7 @@ class Listener {
   void Report();
 
   Connections& connections_;
+  const Backlog backlog_;
   CallLog& log_;
   std::vector<std::string> addresses_;
   std::vector<ListeningSocket> sockets_;

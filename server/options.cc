@@ -80,8 +80,6 @@ absl::Status ResolveConnection(ConnectionLimits& limits) {
                      absl::Seconds(1), kForEver),
            CheckTime("--keepalive-timeout", limits.keepalive_timeout, kShort,
                      absl::Minutes(10)),
-           CheckTime("--min-ping-interval", limits.min_ping_interval,
-                     absl::ZeroDuration(), absl::Hours(2)),
        }) {
     if (!checked.ok()) return checked;
   }

@@ -89,9 +89,6 @@ struct ConnectionLimits {
   // still there, and closed if no answer comes in time.
   absl::Duration keepalive_time = absl::Minutes(1);
   absl::Duration keepalive_timeout = absl::Seconds(20);
-  // The shortest time between the pings of a client. One that pings more often
-  // is sent away (ENHANCE_YOUR_CALM) after the third time.
-  absl::Duration min_ping_interval = absl::Seconds(5);
   // Permissions of a unix socket: owner and group may connect.
   uint32_t unix_socket_mode = 0660;
 };

@@ -10,12 +10,14 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "core/simd.h"
 #include "grpc/health/v1/health.pb.h"
 #include "server/admin.h"
 #include "server/calibration_service.h"
+#include "server/call_backlog.h"
 #include "server/connections.h"
 #include "server/descriptor_limit.h"
 #include "server/idle_memory.h"
@@ -86,8 +88,13 @@ class Server::Impl {
     grpc::health::v1::HealthCheckRequest::descriptor();
     grpc::ServerBuilder builder;
     SetTransport(options_, builder);
-    absl::StatusOr<std::unique_ptr<Listener>> listener =
-        Listener::Create(options_, connections_, log_);
+    absl::StatusOr<std::unique_ptr<Listener>> listener = Listener::Create(
+        options_, connections_,
+        [this] {
+          const size_t begun = backlog_.count();
+          return begun - std::min(begun, in_flight_.count());
+        },
+        log_);
     if (!listener.ok()) return listener.status();
     listener_ = *std::move(listener);
     listener_->Register(
@@ -95,6 +102,7 @@ class Server::Impl {
           return security_.CredentialsFor(address);
         },
         builder);
+    builder.SetContextAllocator(backlog_.Counter());
     builder.RegisterService(&quantization_);
     builder.RegisterService(&calibration_);
     server_ = builder.BuildAndStart();
@@ -103,12 +111,18 @@ class Server::Impl {
     readiness_.Publish(server_->GetHealthCheckService());
     readiness_.Set(Readiness::Condition::kStarted, true);
     StartWatchdog();
+    log_.Note(absl::StrCat("serving at ", absl::StrJoin(addresses(), ", "),
+                           " with ", options_.threads, " threads; version ",
+                           absl::string_view(kVersion.data(), kVersion.size()),
+                           ", ", SimdTarget()));
     return absl::OkStatus();
   }
 
   void Shutdown(absl::Duration grace, absl::Duration delay) {
     const absl::MutexLock lock(&mutex_);
     if (server_ == nullptr) return;
+    log_.Note(absl::StrCat("shutting down with ", in_flight_.count(),
+                           " calls in flight"));
     Step("taking calls for the delay");
     readiness_.Set(Readiness::Condition::kNotStopping, false);
     AwaitOrHurry(absl::Now() + delay, [] { return false; });
@@ -144,6 +158,7 @@ class Server::Impl {
     server_->Wait();
     server_ = nullptr;
     Step("cleaning up");
+    log_.Note("stopped");
   }
 
   void Hasten() {
@@ -265,6 +280,7 @@ class Server::Impl {
   CallsInFlight in_flight_;
   CallLog log_;
   Connections connections_{options_.connection};
+  CallBacklog backlog_;
   Metrics metrics_{{.version = {kVersion.data(), kVersion.size()},
                     .simd_target = SimdTarget(),
                     .grpc_version = grpc::Version()}};

@@ -266,13 +266,6 @@ void AddConnectionLimits(std::vector<Setting>& settings) {
                       .description = "Seconds that it may take to answer",
                       .field = At<&ServerOptions::connection,
                                   &ConnectionLimits::keepalive_timeout>});
-  settings.push_back(
-      {.key = "min_ping_interval",
-       .group = kConnections,
-       .kind = Kind::kSeconds,
-       .description = "Seconds that a client must leave between its own pings",
-       .field = At<&ServerOptions::connection,
-                   &ConnectionLimits::min_ping_interval>});
   settings.push_back({.key = "unix_socket_mode",
                       .group = kConnections,
                       .kind = Kind::kMode,

@@ -53,11 +53,13 @@ void SetConnectionLimits(const ConnectionLimits& limits,
       Milliseconds(limits.max_connection_age_grace));
   set(GRPC_ARG_KEEPALIVE_TIME_MS, Milliseconds(limits.keepalive_time));
   set(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, Milliseconds(limits.keepalive_timeout));
-  // Clients are asked, and may ask, between calls, too.
+  // Clients are asked between calls, too, and may ask as often as they like: a
+  // client that gRPC sends away for its pings loses its calls, and gRPC needs
+  // 3 KB for each ping that comes after the one that is too many. What pings
+  // add up to is bounded with everything else that no call accounts for.
   set(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   set(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-  set(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
-      Milliseconds(limits.min_ping_interval));
+  set(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
 }
 
 }  // namespace

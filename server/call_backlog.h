@@ -1,0 +1,56 @@
+// Calls that gRPC has begun and not ended, as its own bookkeeping sees them.
+//
+// gRPC parses everything that a connection sends before it lets any call run:
+// 40,000 calls that are reset at once pile up half a gigabyte before the first
+// of them reaches us. This count knows of them.
+#ifndef HALFSTEP_SERVER_CALL_BACKLOG_H_
+#define HALFSTEP_SERVER_CALL_BACKLOG_H_
+
+#include <grpcpp/server_context.h>
+
+#include <atomic>
+#include <cstddef>
+#include <memory>
+#include <utility>
+
+namespace halfstep {
+
+class CallBacklog {
+ public:
+  // Counts the calls of the server that is built with it. One at a time.
+  std::unique_ptr<grpc::ContextAllocator> Counter() {
+    return std::make_unique<Allocator>(begun_);
+  }
+
+  // Calls that have begun and not ended, those that run included. Thread-safe.
+  size_t count() const {
+    const int64_t begun = begun_->load(std::memory_order_relaxed);
+    return begun < 0 ? 0 : static_cast<size_t>(begun);
+  }
+
+ private:
+  using Count = std::shared_ptr<std::atomic<int64_t>>;
+
+  // Leaves the allocating to gRPC: it asks for every call and tells its end.
+  class Allocator final : public grpc::ContextAllocator {
+   public:
+    explicit Allocator(Count begun) : begun_(std::move(begun)) {}
+
+    grpc::CallbackServerContext* NewCallbackServerContext() override {
+      begun_->fetch_add(1, std::memory_order_relaxed);
+      return nullptr;
+    }
+    void Release(grpc::CallbackServerContext* /*context*/) override {
+      begun_->fetch_sub(1, std::memory_order_relaxed);
+    }
+
+   private:
+    const Count begun_;
+  };
+
+  const Count begun_ = std::make_shared<std::atomic<int64_t>>(0);
+};
+
+}  // namespace halfstep
+
+#endif  // HALFSTEP_SERVER_CALL_BACKLOG_H_
