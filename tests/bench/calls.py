@@ -1,0 +1,109 @@
+"""Calls beside a server that does nothing, generated handlers, and NumPy."""
+
+import statistics
+
+from processes import GB, KIB, MIB, closed_loop, servers
+
+SIDES = ("halfstep", "nothing", "generated", "numpy")
+
+# (bytes of reals, calls in flight): their product is at most 1 GiB.
+CALLS = [
+    (KIB, 1), (KIB, 32), (4 * KIB, 1), (64 * KIB, 1), (64 * KIB, 16),
+    (MIB, 1), (MIB, 8), (16 * MIB, 1), (16 * MIB, 4), (64 * MIB, 1),
+    (64 * MIB, 4), (255 * MIB, 1),
+]  # fmt: skip
+QUICK_CALLS = [(KIB, 8), (MIB, 1)]
+
+
+
+def median_of(samples, key):
+    values = [sample[key] for sample in samples if sample[key] is not None]
+    return statistics.median(values) if values else None
+
+
+def measure_calls(build, stubs, options, transport):
+    rows = []
+    with servers(build, stubs, transport, SIDES) as running:
+        for size, concurrency in QUICK_CALLS if options.quick else CALLS:
+            samples = {name: [] for name in running}
+            for _ in range(options.rounds):
+                for name, server in running.items():
+                    samples[name].append(
+                        closed_loop(build, server, size, concurrency, options.seconds)
+                    )
+            row = {
+                "transport": transport,
+                "bytes": size,
+                "in_flight": concurrency,
+                "rounds": options.rounds,
+                "sides": {
+                    name: {key: median_of(taken, key) for key in taken[0]}
+                    for name, taken in samples.items()
+                },
+                "ratio": {
+                    name: statistics.median(
+                        ours["bytes_per_second"] / theirs["bytes_per_second"]
+                        for ours, theirs in zip(samples["halfstep"], taken)
+                    )
+                    for name, taken in samples.items()
+                    if name != "halfstep"
+                },
+            }
+            rows.append(row)
+            print_call(row)
+    return rows
+
+
+def size_name(size):
+    return f"{size // MIB} MiB" if size >= MIB else f"{size // KIB} KiB"
+
+
+def print_call(row):
+    sides, ratio = row["sides"], row["ratio"]
+    cells = [
+        f"{row['transport']:<5}{size_name(row['bytes']):>9}{row['in_flight']:>4}",
+        *(
+            f"{sides[name]['bytes_per_second'] / GB:>10.3f}"
+            f"{sides[name]['server_cpu_seconds_per_gb'] or 0:>7.2f}"
+            for name in SIDES
+        ),
+        *(f"{ratio[name]:>7.2f}" for name in SIDES[1:]),
+    ]
+    print("".join(cells), flush=True)
+
+
+def print_heading():
+    print(
+        f"{'Quantize':<18}"
+        + "".join(f"{name:>10}{'s/GB':>7}" for name in SIDES)
+        + "".join(f"{'/' + name[:6]:>7}" for name in SIDES[1:])
+    )
+
+
+def measure_error_report(build, stubs, options):
+    """16 MiB with the error report, against the same without."""
+    size = MIB if options.quick else 16 * MIB
+    samples = []
+    with servers(build, stubs, "tcp", ("halfstep",)) as running:
+        for _ in range(options.rounds):
+            samples.append([
+                closed_loop(build, running["halfstep"], size, 1, options.seconds, *flags)
+                for flags in (("--measure-error",), ())
+            ])  # fmt: skip
+    with_error, without = (
+        statistics.median(sample[side]["bytes_per_second"] for sample in samples)
+        for side in (0, 1)
+    )
+    row = {
+        "bytes": size,
+        "with_error_bytes_per_second": with_error,
+        "without_bytes_per_second": without,
+        "ratio": statistics.median(
+            sample[0]["bytes_per_second"] / sample[1]["bytes_per_second"] for sample in samples
+        ),
+    }
+    print(
+        f"\nmeasure_error at {size_name(size)}: {with_error / GB:.3f} GB/s, "
+        f"without {without / GB:.3f}, ratio {row['ratio']:.2f} (goal 0.8)"
+    )
+    return row

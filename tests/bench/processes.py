@@ -1,0 +1,133 @@
+"""The servers that are measured, and the load tester that calls them."""
+
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+GB = 1e9
+KIB, MIB = 1 << 10, 1 << 20
+
+
+class Server:
+    """A process that prints `listening on ADDRESS`; ended by its own id."""
+
+    def __init__(self, command, env=None):
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, env={**os.environ, **(env or {})}
+        )
+        line = self.process.stdout.readline()
+        if not line.startswith("listening on "):
+            self.process.kill()
+            raise RuntimeError(f"{command[0]}: does not serve: {line!r}")
+        self.address = line.split()[-1]
+
+    def cpu_seconds(self):
+        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")")[1].split()
+        return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
+
+    def resident_bytes(self):
+        """What it holds in memory now, and the most so far."""
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        kib = dict(line.split(":", 1) for line in status.splitlines())
+        return tuple(int(kib[key].split()[0]) * KIB for key in ("VmRSS", "VmHWM"))
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+
+
+@contextlib.contextmanager
+def servers(build, stubs, transport, names):
+    """Servers by name, on TCP or each on a socket of its own, ended afterwards."""
+    with tempfile.TemporaryDirectory(prefix="halfstep_bench_") as scratch:
+        started = start(build, stubs, scratch, transport, names)
+        try:
+            yield started
+        finally:
+            for server in started.values():
+                server.stop()
+
+
+def start(build, stubs, scratch, transport, names):
+
+    def at(name):
+        return "127.0.0.1:0" if transport == "tcp" else f"unix:{scratch}/{name}.sock"
+
+    peer = str(build / "tests" / "peer_server")
+    known = {
+        "halfstep": [
+            str(build / "bin" / "halfstep-server"),
+            f"--listen={at('halfstep')}",
+            "--log-level=error",
+        ],
+        "nothing": [peer, "nothing", at("nothing")],
+        "generated": [peer, "generated", at("generated")],
+        "numpy": ["/usr/bin/python3", str(ROOT / "tests/bench/numpy_server.py"), at("numpy")],
+    }
+    started = {}
+    try:
+        for name in names:
+            started[name] = Server(known[name], {"PYTHONPATH": stubs})
+    except BaseException:
+        for server in started.values():
+            server.stop()
+        raise
+    return started
+
+
+def load_command(build, server, seconds, *options):
+    return [
+        str(build / "bin" / "halfstep"), "--server", server.address, "--json", "load",
+        "--duration", f"{seconds}s", "--warmup", f"{seconds / 4}s", *map(str, options),
+    ]  # fmt: skip
+
+
+def step_of(output):
+    """The one step of a run of the load tester, from what it wrote."""
+    report = json.loads(output)
+    (step,) = report["steps"]
+    return step
+
+
+def load(build, server, seconds, *options):
+    """One step of the load tester. A failed call fails the run."""
+    done = subprocess.run(
+        load_command(build, server, seconds, *options),
+        stdout=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise RuntimeError(f"load against {server.address} failed: {done.stdout[-500:]}")
+    return step_of(done.stdout)
+
+
+def closed_loop(build, server, size, concurrency, seconds, *options):
+    """Calls one after the other, with the server's CPU time."""
+    before = server.cpu_seconds()
+    step = load(
+        build, server, seconds, "--sizes", size, "--concurrency", concurrency,
+        "--channels", min(concurrency, 4), *options,
+    )  # fmt: skip
+    rate = step["calls_per_second"] * size
+    # Warm-up calls cost CPU, too, at the same rate.
+    total_bytes = rate * seconds * 1.25
+    return {
+        "bytes_per_second": rate,
+        "calls_per_second": step["calls_per_second"],
+        "p50_seconds": step["latency_seconds"]["p50"],
+        "p99_seconds": step["latency_seconds"]["p99"],
+        "server_cpu_seconds_per_gb": (server.cpu_seconds() - before) / (total_bytes / GB)
+        if total_bytes
+        else None,
+        "client_cpu_cores": step["client_cpu_cores"],
+    }
