@@ -101,7 +101,7 @@ class Ledger:
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._begun = 0
-        self._right = 0
+        self._right = []
         self._wrong = []
         self._failed = collections.Counter()
         self._failures = []
@@ -119,7 +119,12 @@ class Ledger:
     def right(self):
         """Right answers so far."""
         with self._lock:
-            return self._right
+            return len(self._right)
+
+    def right_ids(self):
+        """The request ids of the right answers."""
+        with self._lock:
+            return set(self._right)
 
     def wait_for(self, count, timeout=60):
         """Waits for `count` right answers more than there are."""
@@ -147,10 +152,10 @@ class Ledger:
             latencies = sorted(self._latencies) or [0]
             return {
                 "begun": self._begun,
-                "right": self._right,
+                "right": len(self._right),
                 "wrong": len(self._wrong),
                 "failed": dict(self._failed),
-                "missing": self._begun - self._right - len(self._wrong) - failed,
+                "missing": self._begun - len(self._right) - len(self._wrong) - failed,
                 "seconds": round(time.monotonic() - self._start, 2),
                 "p50_ms": round(1e3 * latencies[len(latencies) // 2], 2),
                 "p99_ms": round(1e3 * latencies[len(latencies) * 99 // 100], 2),
@@ -184,7 +189,7 @@ class Ledger:
             with self._lock:
                 self._latencies.append(took)
                 if expected_replies.same(reply, wanted) and echoed == request_id:
-                    self._right += 1
+                    self._right.append(request_id)
                 else:
                     self._wrong.append(f"{request_id}: answered as {echoed}")
             if self._pause:
