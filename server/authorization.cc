@@ -23,11 +23,14 @@ absl::Status NoToken(absl::string_view fault) {
 absl::Status Authorization::Load() {
   if (!is_on()) return absl::OkStatus();
   const absl::StatusOr<std::string> text = ReadSecretFile(path_);
-  if (!text.ok()) return text.status();
+  if (!text.ok()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("--token-file: ", text.status().message()));
+  }
   absl::StatusOr<TokenTable> table = TokenTable::Parse(*text);
   if (!table.ok()) {
     return absl::FailedPreconditionError(
-        absl::StrCat(path_, ": ", table.status().message()));
+        absl::StrCat("--token-file: ", path_, ": ", table.status().message()));
   }
   auto next = std::make_shared<const TokenTable>(*std::move(table));
   absl::MutexLock lock(&mutex_);

@@ -34,9 +34,9 @@ class Authorization {
   Authorization& operator=(const Authorization&) = delete;
 
   // Reads the file, and replaces what was read before if it is valid. Otherwise
-  // FAILED_PRECONDITION, `PATH: what it is; what it must be`, in which no token
-  // occurs, and everything stays as it was. Must succeed once before the first
-  // Authorize.
+  // FAILED_PRECONDITION, `--token-file: PATH: what it is; what it must be`, in
+  // which no token occurs, and everything stays as it was. Must succeed once
+  // before the first Authorize.
   absl::Status Load();
 
   // Whether calls need a token.

@@ -51,6 +51,11 @@ absl::Status CheckReflection(const SecurityOptions& options) {
     return Contradiction(
         "--reflection: on contradicts --production; must be one of them");
   }
+  if (choice == "on" && !options.token_file.empty()) {
+    return Contradiction(
+        "--reflection: on contradicts --token-file, since it asks nobody for a "
+        "token; must be one of them");
+  }
   return absl::OkStatus();
 }
 

@@ -1,7 +1,6 @@
 #include "server/server.h"
 
 #include <grpc/grpc.h>
-#include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
 
@@ -14,7 +13,6 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "core/simd.h"
-#include "grpc/health/v1/health.pb.h"
 #include "server/admin.h"
 #include "server/calibration_service.h"
 #include "server/call_backlog.h"
@@ -26,6 +24,7 @@
 #include "server/process_usage.h"
 #include "server/quantization_service.h"
 #include "server/readiness.h"
+#include "server/reflection.h"
 #include "server/security.h"
 #include "server/transport.h"
 #include "server/version.h"
@@ -81,12 +80,8 @@ class Server::Impl {
     RaiseDescriptorLimit();
     // First, so that it can say that the server is not ready yet.
     if (absl::Status begun = StartAdmin(); !begun.ok()) return begun;
-    if (HasReflection(options_.security)) {
-      grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-    }
-    // Reflection describes what is linked: health would be left out otherwise.
-    grpc::health::v1::HealthCheckRequest::descriptor();
     grpc::ServerBuilder builder;
+    SetReflection(HasReflection(options_.security), builder);
     SetTransport(options_, builder);
     absl::StatusOr<std::unique_ptr<Listener>> listener = Listener::Create(
         options_, connections_,

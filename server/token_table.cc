@@ -20,7 +20,6 @@ namespace {
 
 constexpr size_t kNameSizeMax = 64;
 constexpr absl::string_view kDigestPrefix = "sha256:";
-constexpr absl::string_view kReflection = "ServerReflection";
 
 using Digest = std::array<uint8_t, SHA256_DIGEST_LENGTH>;
 
@@ -37,7 +36,6 @@ bool IsKnown(absl::string_view name) {
   if (name == "*") return true;
   const std::vector<absl::string_view> parts = absl::StrSplit(name, '/');
   if (parts.size() != 2) return false;
-  if (parts[0] == kReflection) return parts[1] == "*";
   const auto* file = v1::QuantizeRequest::descriptor()->file();
   for (int i = 0; i < file->service_count(); ++i) {
     const google::protobuf::ServiceDescriptor* service = file->service(i);
@@ -115,7 +113,8 @@ absl::StatusOr<TokenTable::Entry> ReadLine(absl::string_view line) {
   if (!absl::c_all_of(entry.methods, IsKnown)) {
     return absl::FailedPreconditionError(absl::StrCat(
         "methods of ", entry.name,
-        ": one is not the server's; must be SERVICE/METHOD, SERVICE/* or *, "
+        ": this server has none of that name; must be SERVICE/METHOD, "
+        "SERVICE/* or *, "
         "with commas between them"));
   }
   absl::Status status = ReadDigest(fields[2], entry.digest);

@@ -20,14 +20,27 @@ std::string OneLine(absl::string_view text) {
   return line;
 }
 
+std::function<absl::Status(const absl::Status&)>& Explain() {
+  static auto* const explain =
+      new std::function<absl::Status(const absl::Status&)>(
+          [](const absl::Status& status) { return status; });
+  return *explain;
+}
+
 }  // namespace
+
+void ExplainFailuresWith(
+    std::function<absl::Status(const absl::Status& status)> explain) {
+  Explain() = std::move(explain);
+}
 
 ExitCode Fail(ExitCode code, const absl::Status& status) {
   std::fprintf(stderr, "halfstep: %s\n", OneLine(status.message()).c_str());
   return code;
 }
 
-ExitCode FailCall(const absl::Status& status) {
+ExitCode FailCall(const absl::Status& given) {
+  const absl::Status status = Explain()(given);
   if (absl::IsUnavailable(status)) {
     return Fail(ExitCode::kUnreachable, absl::UnavailableError(absl::StrCat(
                                             "no server: ", status.message())));

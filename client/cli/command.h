@@ -36,6 +36,11 @@ ExitCode Fail(ExitCode code, const absl::Status& status);
 // Fail for a call: kUnreachable or kRefused, as the status says.
 ExitCode FailCall(const absl::Status& status);
 
+// From now on FailCall tells what `explain` makes of a status, in all of the
+// process.
+void ExplainFailuresWith(
+    std::function<absl::Status(const absl::Status& status)> explain);
+
 // Adds a subcommand. `run` is called once the whole command line is parsed, and
 // its result becomes the exit code.
 class Commands {

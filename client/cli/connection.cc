@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "client/cli/tls_diagnosis.h"
 #include "client/credentials.h"
 #include "server/options.h"
 #include "server/server.h"
@@ -48,6 +49,9 @@ absl::StatusOr<Connection> Connection::Open(const GlobalOptions& globals) {
     absl::StatusOr<std::unique_ptr<Client>> client =
         Client::Connect(globals.server, options);
     if (client.ok()) {
+      ExplainFailuresWith([globals](const absl::Status& status) {
+        return ExplainTls(status, globals);
+      });
       return Connection(nullptr, *std::move(client), *std::move(credentials));
     }
     return absl::Status(client.status().code(),
