@@ -106,10 +106,7 @@ class Server::Impl {
     readiness_.Publish(server_->GetHealthCheckService());
     readiness_.Set(Readiness::Condition::kStarted, true);
     StartWatchdog();
-    log_.Note(absl::StrCat("serving at ", absl::StrJoin(addresses(), ", "),
-                           " with ", options_.threads, " threads; version ",
-                           absl::string_view(kVersion.data(), kVersion.size()),
-                           ", ", SimdTarget()));
+    NoteStart();
     return absl::OkStatus();
   }
 
@@ -198,16 +195,26 @@ class Server::Impl {
          .ready = [this] { return Ready(); }});
     if (admin.ok()) {
       admin_ = *std::move(admin);
-      log_.Note(absl::StrCat("admin on ", admin_->address()));
       return absl::OkStatus();
     }
     const std::string fault =
         absl::StrCat("--admin-listen: ", admin.status().message());
     if (!is_auto) return absl::UnavailableError(fault);
     // Nobody asked for this very port, and another server may have it.
-    log_.NoteWarning(
-        absl::StrCat(fault, "; goes on without metrics and health over HTTP"));
+    admin_fault_ =
+        absl::StrCat(fault, "; goes on without metrics and health over HTTP");
     return absl::OkStatus();
+  }
+
+  // Once it serves: a start that fails is told by one line, the caller's.
+  void NoteStart() {
+    if (admin_ != nullptr)
+      log_.Note(absl::StrCat("admin on ", admin_->address()));
+    if (!admin_fault_.empty()) log_.NoteWarning(admin_fault_);
+    log_.Note(absl::StrCat("serving at ", absl::StrJoin(addresses(), ", "),
+                           " with ", options_.threads, " threads; version ",
+                           absl::string_view(kVersion.data(), kVersion.size()),
+                           ", ", SimdTarget()));
   }
 
   absl::Status Ready() const {
@@ -301,6 +308,7 @@ class Server::Impl {
   absl::string_view step_ ABSL_GUARDED_BY(step_mutex_) = "not begun";
   bool is_hurried_ ABSL_GUARDED_BY(step_mutex_) = false;
   std::unique_ptr<Admin> admin_;
+  std::string admin_fault_;
 };
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(

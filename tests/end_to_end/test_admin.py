@@ -183,9 +183,9 @@ def test_two_servers_on_one_machine(start_server):
             capture_output=True, text=True, timeout=60,
         )
         assert ended.returncode == 1 and ended.stdout == ""
-        last = ended.stderr.splitlines()[-1]
-        assert last.startswith(f"halfstep-server: --admin-listen: {address}: cannot be bound")
-        assert last.endswith("must be an address of this machine that is free")
+        assert ended.stderr.startswith(f"halfstep-server: --admin-listen: {address}: cannot be bound")
+        assert ended.stderr.endswith("must be an address of this machine that is free\n")
+        assert ended.stderr.count("\n") == 1
     # The default port has one server at most; whoever is second says so and serves.
     first, second = start_server("--admin-listen=auto"), start_server("--admin-listen=auto")
     second.await_log("warning --admin-listen: 127.0.0.1:50052: cannot be bound: .*; goes on without metrics")
