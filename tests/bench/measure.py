@@ -19,8 +19,9 @@ from calls import measure_calls, measure_error_report, print_heading
 from kernels import measure_kernels
 from memory import measure_memory
 from neighbours import measure_neighbours
+from transport import measure_transport
 
-PARTS = ("calls", "error", "neighbours", "memory", "kernels")
+PARTS = ("calls", "error", "neighbours", "memory", "transport", "kernels")
 
 
 def machine():
@@ -64,6 +65,8 @@ def main():
         result["neighbours"] = measure_neighbours(build, stubs, options)
     if "memory" in parts:
         result["memory"] = measure_memory(build, stubs, options)
+    if "transport" in parts:
+        result["transport"] = measure_transport(build, stubs, options)
     if "kernels" in parts:
         result["kernels"] = measure_kernels(build, options)
     if options.json:

@@ -6,8 +6,10 @@
 //   generated  the same core behind generated messages: `bytes data` is parsed
 //              into a string, the codes are made in another
 //
-//   peer_server nothing|generated ADDRESS
+//   peer_server nothing|generated ADDRESS [ARGUMENT=INTEGER...]
 //
+// An ARGUMENT is one of gRPC's channel arguments, in place of what
+// server/transport.cc says: grpc.http2.max_frame_size=16384.
 // Prints `listening on ADDRESS` and serves until SIGTERM.
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/grpcpp.h>
@@ -19,6 +21,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_split.h"
 #include "core/executor.h"
 #include "core/quantize.h"
 #include "halfstep/v1/quantization.grpc.pb.h"
@@ -163,7 +167,17 @@ class GeneratedService final : public v1::QuantizationService::CallbackService {
   Executor executor_{{}};
 };
 
-int Serve(const std::string& mode, const std::string& address) {
+// Adds `text`, NAME=INTEGER.
+bool AddArgument(const std::string& text, grpc::ServerBuilder& builder) {
+  const std::vector<std::string> parts = absl::StrSplit(text, '=');
+  int value = 0;
+  if (parts.size() != 2 || !absl::SimpleAtoi(parts[1], &value)) return false;
+  builder.AddChannelArgument(parts[0], value);
+  return true;
+}
+
+int Serve(const std::string& mode, const std::string& address,
+          const std::vector<std::string>& arguments) {
   // Waited for below; blocked in every thread that gRPC starts.
   sigset_t stop;
   sigemptyset(&stop);
@@ -177,6 +191,12 @@ int Serve(const std::string& mode, const std::string& address) {
   const auto options = Resolve(defaults);
   if (!options.ok()) return 2;
   SetTransport(*options, builder);
+  for (const std::string& argument : arguments) {
+    if (AddArgument(argument, builder)) continue;
+    std::fprintf(stderr, "peer_server: %s; must be NAME=INTEGER\n",
+                 argument.c_str());
+    return 2;
+  }
   int port = 0;
   builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
   std::unique_ptr<NothingService> nothing;
@@ -210,11 +230,13 @@ int Serve(const std::string& mode, const std::string& address) {
 }  // namespace halfstep
 
 int main(int argc, char** argv) {
-  const std::string mode = argc == 3 ? argv[1] : "";
+  const std::string mode = argc >= 3 ? argv[1] : "";
   if (mode != "nothing" && mode != "generated") {
-    std::fprintf(stderr, "usage: peer_server nothing|generated ADDRESS\n");
+    std::fprintf(stderr,
+                 "usage: peer_server nothing|generated ADDRESS "
+                 "[ARGUMENT=INTEGER...]\n");
     return 2;
   }
   halfstep::KeepFreedMemory();
-  return halfstep::Serve(mode, argv[2]);
+  return halfstep::Serve(mode, argv[2], {argv + 3, argv + argc});
 }

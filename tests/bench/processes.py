@@ -47,43 +47,37 @@ class Server:
         self.process.stdout.close()
 
 
-@contextlib.contextmanager
-def servers(build, stubs, transport, names):
-    """Servers by name, on TCP or each on a socket of its own, ended afterwards."""
-    with tempfile.TemporaryDirectory(prefix="halfstep_bench_") as scratch:
-        started = start(build, stubs, scratch, transport, names)
-        try:
-            yield started
-        finally:
-            for server in started.values():
-                server.stop()
-
-
-def start(build, stubs, scratch, transport, names):
-
-    def at(name):
-        return "127.0.0.1:0" if transport == "tcp" else f"unix:{scratch}/{name}.sock"
-
+def command_of(build, name, address):
     peer = str(build / "tests" / "peer_server")
-    known = {
+    return {
         "halfstep": [
-            str(build / "bin" / "halfstep-server"),
-            f"--listen={at('halfstep')}",
-            "--log-level=error",
+            str(build / "bin" / "halfstep-server"), f"--listen={address}", "--log-level=error",
         ],
-        "nothing": [peer, "nothing", at("nothing")],
-        "generated": [peer, "generated", at("generated")],
-        "numpy": ["/usr/bin/python3", str(ROOT / "tests/bench/numpy_server.py"), at("numpy")],
-    }
-    started = {}
-    try:
-        for name in names:
-            started[name] = Server(known[name], {"PYTHONPATH": stubs})
-    except BaseException:
-        for server in started.values():
-            server.stop()
-        raise
-    return started
+        "nothing": [peer, "nothing", address],
+        "generated": [peer, "generated", address],
+        "numpy": ["/usr/bin/python3", str(ROOT / "tests/bench/numpy_server.py"), address],
+    }[name]  # fmt: skip
+
+
+@contextlib.contextmanager
+def servers(build, stubs, transport, sides):
+    """A server for each of `sides`, on TCP or each on a socket of its own.
+
+    `sides` is names of command_of, or a dict from labels to (name, arguments).
+    """
+    if not isinstance(sides, dict):
+        sides = {name: (name, []) for name in sides}
+    running = {}
+    with tempfile.TemporaryDirectory(prefix="halfstep_bench_") as scratch:
+        try:
+            for number, (label, (name, arguments)) in enumerate(sides.items()):
+                address = f"unix:{scratch}/{number}" if transport == "unix" else "127.0.0.1:0"
+                command = command_of(build, name, address) + arguments
+                running[label] = Server(command, {"PYTHONPATH": stubs})
+            yield running
+        finally:
+            for server in running.values():
+                server.stop()
 
 
 def load_command(build, server, seconds, *options):
