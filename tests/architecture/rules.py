@@ -19,7 +19,8 @@ PROTOBUF = ("google/protobuf", "google/rpc", "halfstep/v1/")
 TBB = ("tbb/", "oneapi/")
 SPDLOG = ("spdlog/",)
 PROMETHEUS = ("prometheus/",)
-SERVING = GRPC + PROTOBUF + SPDLOG + PROMETHEUS + ("CLI/", "nlohmann/")
+OPENSSL = ("openssl/",)
+SERVING = OPENSSL + GRPC + PROTOBUF + SPDLOG + PROMETHEUS + ("CLI/", "nlohmann/")
 
 # (a layer's paths, what its files may not include). First match wins.
 FORBIDDEN_INCLUDES = [
@@ -35,6 +36,8 @@ CONFINED = [
     (TBB, lambda path: path == "core/executor.cc", 1),
     (SPDLOG, lambda path: path.startswith("server/"), 2),
     (PROMETHEUS, lambda path: path.startswith("server/"), 1),
+    # Certificates, tokens' digests, and the client's words for a handshake.
+    (OPENSSL, lambda path: path.startswith(("server/", "client/cli/")), 3),
     (("hwy/",), lambda path: path.startswith("core/kernels/") or path == "core/simd.cc", None),
 ]
 
