@@ -29,6 +29,7 @@ SPREAD_MAX = 0.10
 THROUGHPUT_MIN = 0.90
 STEP_SECONDS = 4
 ROUNDS = 3
+CONNECTIONS = 401
 
 
 class Checks:
@@ -150,6 +151,24 @@ def hundred_addresses(checks, network, servers):
             "server_grew_bytes": grown}
 
 
+def connection_cost(checks, network, servers):
+    """What a caller's connection costs the server that it is idle on."""
+    network.resolve_to([servers[0].host])
+    address = f"{servers[0].host}:{networks.PORT}"
+    request = ledgers.pb.GetServerInfoRequest()
+    channels = [ledgers.channel_to(address) for _ in range(CONNECTIONS)]
+    stubs = [ledgers.services.QuantizationServiceStub(channel) for channel in channels]
+    stubs[0].GetServerInfo(request, timeout=20)
+    before = servers[0].resident_bytes()
+    begun = [stub.GetServerInfo.future(request, timeout=60) for stub in stubs[1:]]
+    answered = sum(1 for call in begun if call.result().version)
+    each = (servers[0].resident_bytes() - before) // answered
+    for channel in channels:
+        channel.close()
+    checks.expect(answered == CONNECTIONS - 1, f"{answered} further connections, {each} bytes each")
+    return {"connections": answered, "bytes_each": each}
+
+
 def measure(servers, callers, out, processor):
     """One step of the load tester on `servers`, with as many calls in flight for each."""
     for server in servers:
@@ -224,6 +243,7 @@ def main():
     results["loss_and_growth"] = loss_and_growth(checks, network, servers, spare)
     results["rolling_restart"] = rolling_restart(checks, servers)
     results["hundred_addresses"] = hundred_addresses(checks, network, servers)
+    results["connection_cost"] = connection_cost(checks, network, servers)
     if not arguments.quick:
         results["throughput"] = throughput(checks, network, servers, arguments.out,
                                            processors[-1])
