@@ -324,6 +324,14 @@ def test_the_command_line_client(start_server, table, tmp_path):
         ended = run_client("info", f"--server={address}", tls)
         assert ended.returncode == 1 and "authorization: none" in ended.stderr
         assert run_client("health", f"--server={address}", tls).returncode == 0
+    # As docs/security.md has it for Python.
+    pb, services = load_stubs()
+    credentials = grpc.composite_channel_credentials(
+        grpc.ssl_channel_credentials((tmp_path / "ca.crt").read_bytes()),
+        grpc.access_token_call_credentials(token.read_text().strip()),
+    )
+    with grpc.secure_channel(running.address, credentials) as channel:
+        services.QuantizationServiceStub(channel).GetServerInfo(pb.GetServerInfoRequest())
     server = f"--server={running.address}"
     ended = run_client("load", server, tls, f"--token-file={token}", "--duration=1s")
     assert ended.returncode == 0, ended.stderr
