@@ -40,7 +40,9 @@ void Ticket::Release() {
   std::exchange(admission_, nullptr)->GiveBack(std::exchange(bytes_, 0), true);
 }
 
-absl::Status Admission::Enter(uint64_t bytes, Waiter& waiter) {
+absl::Status Admission::Enter(uint64_t bytes, Waiter& waiter,
+                              bool is_only_call) {
+  const Entry entry{&waiter, bytes, is_only_call};
   Ticket ticket;
   {
     absl::MutexLock lock(&mutex_);
@@ -48,12 +50,15 @@ absl::Status Admission::Enter(uint64_t bytes, Waiter& waiter) {
       last_refusal_ = absl::Now();
       return absl::UnavailableError("the server is shutting down");
     }
-    if (!waiting_.empty() || !HasRoom(bytes)) {
+    // Who waits stands before, but for those whom the quarter is not left to.
+    const size_t before = is_only_call ? only_calls_waiting_ : waiting_.size();
+    if (before > 0 || !HasRoomFor(entry)) {
       if (waiting_.size() >= limits_.waiting_max) {
         return BusyError("max_waiting_calls",
                          absl::StrCat(waiting_.size(), " calls wait already"));
       }
-      waiting_.push_back({&waiter, bytes});
+      waiting_.push_back(entry);
+      if (is_only_call) ++only_calls_waiting_;
       return absl::OkStatus();
     }
     ticket = Issue(bytes);
@@ -69,6 +74,7 @@ bool Admission::Leave(const Waiter& waiter) {
         waiting_.begin(), waiting_.end(),
         [&waiter](const Entry& entry) { return entry.waiter == &waiter; });
     if (found == waiting_.end()) return false;
+    if (found->is_only_call) --only_calls_waiting_;
     waiting_.erase(found);
   }
   // Whoever stood behind may fit where this one did not.
@@ -138,9 +144,19 @@ void Admission::AdmitWaiting() {
   std::vector<std::pair<Waiter*, Ticket>> admitted;
   {
     absl::MutexLock lock(&mutex_);
-    while (!waiting_.empty() && HasRoom(waiting_.front().bytes)) {
-      const Entry entry = waiting_.front();
-      waiting_.pop_front();
+    // Somebody must wait to whom the quarter is not left.
+    bool is_others_turn = false;
+    for (auto at = waiting_.begin(); at != waiting_.end();) {
+      if (is_others_turn && only_calls_waiting_ == 0) break;
+      const Entry entry = *at;
+      if ((is_others_turn && !entry.is_only_call) || !HasRoomFor(entry)) {
+        if (entry.is_only_call) break;
+        is_others_turn = true;
+        ++at;
+        continue;
+      }
+      at = waiting_.erase(at);
+      if (entry.is_only_call) --only_calls_waiting_;
       admitted.emplace_back(entry.waiter, Issue(entry.bytes));
     }
   }

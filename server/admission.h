@@ -4,6 +4,10 @@
 // How long a message is stays unknown until it is read, so a call enters with
 // the most that it could hold and shrinks its ticket once it knows. Calls that
 // find no room wait in order of arrival.
+//
+// A client that sends its messages a byte at a time holds what its calls
+// entered with. So that it does not shut out the others, a quarter of all bytes
+// is left to clients who have no other call under way.
 #ifndef HALFSTEP_SERVER_ADMISSION_H_
 #define HALFSTEP_SERVER_ADMISSION_H_
 
@@ -73,7 +77,8 @@ class Admission {
   // OK: `waiter` is admitted with a ticket for `bytes` now or later, unless it
   // leaves. Otherwise it never is: a BusyError if too many wait already,
   // UNAVAILABLE after Close. Requires bytes <= bytes_max.
-  absl::Status Enter(uint64_t bytes, Waiter& waiter);
+  // `is_only_call`: the caller has no other call under way.
+  absl::Status Enter(uint64_t bytes, Waiter& waiter, bool is_only_call = true);
 
   // True: `waiter` was still waiting, and is not admitted any more. False: it
   // has been admitted, or is just being.
@@ -100,10 +105,17 @@ class Admission {
   struct Entry {
     Waiter* waiter;
     uint64_t bytes;
+    bool is_only_call;
   };
 
   bool HasRoom(uint64_t bytes) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return bytes <= limits_.bytes_max - bytes_in_flight_;
+  }
+  // Room for whom `entry` says. Whoever is alone has all of it.
+  bool HasRoomFor(const Entry& entry) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    const bool has_all = entry.is_only_call || bytes_in_flight_ == 0;
+    return HasRoom(entry.bytes + (has_all ? 0 : limits_.bytes_max / 4));
   }
   bool IsEmpty() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
     return waiting_.empty() && tickets_ == 0;
@@ -121,6 +133,7 @@ class Admission {
   size_t tickets_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t admitted_ ABSL_GUARDED_BY(mutex_) = 0;
   std::deque<Entry> waiting_ ABSL_GUARDED_BY(mutex_);
+  size_t only_calls_waiting_ ABSL_GUARDED_BY(mutex_) = 0;  // of them
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Time last_refusal_ ABSL_GUARDED_BY(mutex_);  // or Close
 };

@@ -42,7 +42,22 @@ absl::Status Call::Open() {
   metrics_.CountStarted();
   environment_.in_flight.Add(in_flight_);
   connection_ = environment_.connections.Find(context_.peer());
-  if (connection_ != nullptr) call_begin_ = connection_->BeginCall();
+  if (connection_ != nullptr) {
+    call_begin_ = connection_->BeginCall();
+    if (connection_->is_ended()) {
+      return absl::CancelledError("the connection was closed");
+    }
+    // gRPC holds clients to the limit, but not those that reset their calls,
+    // and tells us of the end of a call somewhat late.
+    const size_t most =
+        2 * environment_.options.connection.max_streams_per_connection;
+    if (connection_->open_calls() > most) {
+      connection_->CountCancelled();
+      return BusyError("max_streams_per_connection",
+                       absl::StrCat(connection_->open_calls(),
+                                    " calls are open on one connection"));
+    }
+  }
   record_.request_id = RequestId(MetadataOf(context_, kRequestIdKey));
   record_.trace_id =
       std::string(TraceId(MetadataOf(context_, kTraceParentKey)));
@@ -87,6 +102,10 @@ void Call::TakenUp() {
 void Call::Sends(uint64_t bytes) {
   record_.bytes_out += bytes;
   metrics_.CountSent(bytes);
+}
+
+bool Call::is_only_call() const {
+  return connection_ == nullptr || connection_->open_calls() == 1;
 }
 
 void Call::ReadBegins() {

@@ -86,6 +86,9 @@ class Call {
   // goes.
   void Record();
 
+  // Whether its connection has no other call under way.
+  bool is_only_call() const;
+
   // gRPC begins to read a message of the call; it has read one of `bytes`, or,
   // not `ok`, will not read one any more.
   void ReadBegins();

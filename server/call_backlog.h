@@ -10,6 +10,8 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <utility>
 
@@ -18,8 +20,10 @@ namespace halfstep {
 class CallBacklog {
  public:
   // Counts the calls of the server that is built with it. One at a time.
-  std::unique_ptr<grpc::ContextAllocator> Counter() {
-    return std::make_unique<Allocator>(begun_);
+  // `alarm` is called after each kAlarmCalls calls, from within gRPC's parsing:
+  // so it must be quick, and call nothing of gRPC.
+  std::unique_ptr<grpc::ContextAllocator> Counter(std::function<void()> alarm) {
+    return std::make_unique<Allocator>(begun_, std::move(alarm));
   }
 
   // Calls that have begun and not ended, those that run included. Thread-safe.
@@ -29,15 +33,19 @@ class CallBacklog {
   }
 
  private:
+  static constexpr int64_t kAlarmCalls = 256;
+
   using Count = std::shared_ptr<std::atomic<int64_t>>;
 
   // Leaves the allocating to gRPC: it asks for every call and tells its end.
   class Allocator final : public grpc::ContextAllocator {
    public:
-    explicit Allocator(Count begun) : begun_(std::move(begun)) {}
+    Allocator(Count begun, std::function<void()> alarm)
+        : begun_(std::move(begun)), alarm_(std::move(alarm)) {}
 
     grpc::CallbackServerContext* NewCallbackServerContext() override {
-      begun_->fetch_add(1, std::memory_order_relaxed);
+      const int64_t begun = begun_->fetch_add(1, std::memory_order_relaxed);
+      if (begun >= kAlarmCalls && begun % kAlarmCalls == 0) alarm_();
       return nullptr;
     }
     void Release(grpc::CallbackServerContext* /*context*/) override {
@@ -46,6 +54,7 @@ class CallBacklog {
 
    private:
     const Count begun_;
+    const std::function<void()> alarm_;
   };
 
   const Count begun_ = std::make_shared<std::atomic<int64_t>>(0);

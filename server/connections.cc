@@ -45,10 +45,15 @@ constexpr double kCancelledPerSecond = 500;
 
 // Calls that wait within gRPC, at about 12 KB each, where ordinary clients have
 // a few; and what one client may then have cancelled.
-constexpr size_t kBacklogMax = 2000;
-constexpr double kCancelledMaxPilingUp = 100;
+constexpr size_t kBacklogMax = 500;
+constexpr double kCancelledMaxPilingUp = 20;
 
-constexpr absl::Duration kSweepIntervalMin = absl::Milliseconds(20);
+// Or what it may then have sent besides, if its calls are short: at most the
+// calls that it may have at once.
+constexpr uint64_t kUnaccountedBytesMaxPilingUp = uint64_t{1} << 20;
+constexpr uint64_t kShortCallBytes = 4096;
+
+constexpr absl::Duration kSweepIntervalMin = absl::Milliseconds(10);
 constexpr absl::Duration kSweepIntervalPerConnection = absl::Microseconds(200);
 // How often all descriptors are looked at because a newcomer finds no room.
 constexpr absl::Duration kLookInterval = absl::Milliseconds(10);
@@ -116,12 +121,15 @@ bool ShutDown(int fd, ino_t inode) {
 }  // namespace
 
 uint64_t Connection::BeginCall() {
+  ++calls_;
+  ++open_calls_;
   accounted_bytes_ += metadata_bytes_;
   readable_bytes_ += kWindowBytesMax;
   return received_bytes_;
 }
 
 void Connection::EndCall(bool is_taken, uint64_t begin) {
+  --open_calls_;
   if (!is_taken) Forgive(kWindowBytesMax, begin);
   readable_bytes_ -= kWindowBytesMax;
 }
@@ -133,6 +141,7 @@ uint64_t Connection::BeginRead(uint64_t bytes_max) {
 
 void Connection::EndRead(uint64_t bytes_max, uint64_t bytes) {
   // In this order, so that the sweep never sees less than there is.
+  message_bytes_ += bytes;
   accounted_bytes_ += bytes + kMessageOverheadBytes;
   readable_bytes_ -= BeyondWindow(bytes_max);
 }
@@ -219,9 +228,11 @@ std::vector<std::string> Connections::Sweep(size_t backlog) {
   std::vector<std::string> ended;
   for (const auto& [name, connection] : open) {
     const std::string fault = connection->Fault(seconds, backlog > kBacklogMax);
-    if (fault.empty() || !ShutDown(connection->fd_, connection->inode_)) {
+    if (fault.empty() || connection->is_ended_ ||
+        !ShutDown(connection->fd_, connection->inode_)) {
       continue;
     }
+    connection->is_ended_ = true;  // gRPC takes a moment to close it
     ++ended_;
     ended.push_back(
         absl::StrCat("closed the connection of ", name, ": ", fault));
@@ -252,6 +263,10 @@ std::string Connection::Fault(double seconds, bool is_piling_up) {
                  static_cast<uint64_t>(seconds * kUnaccountedBytesPerSecond));
   }
   uint64_t allowed = accounted_bytes_ + readable;
+  if (is_piling_up && *received > allowed + kUnaccountedBytesMaxPilingUp &&
+      message_bytes_ <= calls_ * kShortCallBytes) {
+    return "it begins calls faster than they can be taken up";
+  }
   allowed += allowed / kOverheadShare + kUnaccountedBytesMax;
   excess_seconds_ = *received > allowed ? excess_seconds_ + seconds : 0;
   // While a message is read there is room for most that could come besides.

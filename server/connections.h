@@ -50,6 +50,10 @@ class Connection {
 
   // A reply was sent; the client's window updates come of it.
   void CountReply(uint64_t bytes) { accounted_bytes_ += bytes / 256; }
+  // Calls that have begun and are not over.
+  size_t open_calls() const { return open_calls_; }
+  // Whether it has been closed for what it did: its calls need no answer.
+  bool is_ended() const { return is_ended_; }
   // A call was cancelled by its client.
   void CountCancelled() { ++cancelled_calls_; }
 
@@ -80,7 +84,11 @@ class Connection {
   std::atomic<uint64_t> readable_bytes_{0};
   std::atomic<uint64_t> abandoned_bytes_max_{0};
   std::atomic<uint64_t> abandoned_begin_{UINT64_MAX};
+  std::atomic<bool> is_ended_{false};
+  std::atomic<size_t> open_calls_{0};
+  std::atomic<uint64_t> calls_{0};
   std::atomic<uint64_t> cancelled_calls_{0};
+  std::atomic<uint64_t> message_bytes_{0};
   // The sweep's own.
   double cancel_debt_ = 0;
   double excess_seconds_ = 0;

@@ -40,6 +40,7 @@ Listener::Listener(Connections& connections, Backlog backlog, CallLog& log)
       backlog_(std::move(backlog)),
       log_(log),
       stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      alarm_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       reserve_(OpenReserve()) {}
 
 Listener::~Listener() { Stop(); }
@@ -49,7 +50,8 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Create(
     CallLog& log) {
   std::unique_ptr<Listener> listener(
       new Listener(connections, std::move(backlog), log));
-  if (!listener->stop_.is_open() || !listener->reserve_.is_open()) {
+  if (!listener->stop_.is_open() || !listener->alarm_.is_open() ||
+      !listener->reserve_.is_open()) {
     return absl::UnavailableError(absl::StrCat(
         "file descriptors: ", std::generic_category().message(errno),
         "; must be enough to start"));
@@ -87,6 +89,8 @@ void Listener::Start() {
   thread_ = std::thread([this] { Run(); });
 }
 
+void Listener::Alarm() { eventfd_write(alarm_.get(), 1); }
+
 void Listener::Stop() {
   if (thread_.joinable()) {
     eventfd_write(stop_.get(), 1);
@@ -96,8 +100,9 @@ void Listener::Stop() {
 }
 
 void Listener::Run() {
-  std::vector<pollfd> watched = {{stop_.get(), POLLIN, 0}};
-  std::vector<Acceptor*> acceptors = {nullptr};  // of the same descriptor
+  std::vector<pollfd> watched = {{stop_.get(), POLLIN, 0},
+                                 {alarm_.get(), POLLIN, 0}};
+  std::vector<Acceptor*> acceptors = {nullptr, nullptr};  // of descriptors
   for (size_t i = 0; i < sockets_.size(); ++i) {
     for (const Descriptor& descriptor : sockets_[i].descriptors()) {
       watched.push_back({descriptor.get(), POLLIN, 0});
@@ -113,10 +118,15 @@ void Listener::Run() {
         is_pausing ? std::min(no_accept_before_, next_sweep) : next_sweep;
     const timespec timeout = absl::ToTimespec(
         std::clamp(wake - now, absl::ZeroDuration(), absl::Hours(1)));
-    // While it pauses, only the end of it matters.
-    const nfds_t count = is_pausing ? 1 : watched.size();
-    if (ppoll(watched.data(), count, &timeout, nullptr) > 0 && !is_pausing) {
-      for (size_t i = 1; i < watched.size(); ++i) {
+    // While it pauses, clients have to wait.
+    const nfds_t count = is_pausing ? 2 : watched.size();
+    if (ppoll(watched.data(), count, &timeout, nullptr) > 0) {
+      if (watched[1].revents != 0) {
+        eventfd_t ignored = 0;
+        eventfd_read(alarm_.get(), &ignored);
+        next_sweep = absl::Now();
+      }
+      for (size_t i = 2; i < count; ++i) {
         if (watched[i].revents != 0) Accept(watched[i].fd, *acceptors[i]);
       }
     }

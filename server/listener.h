@@ -66,6 +66,9 @@ class Listener {
   // Accepts from now on. Once, after the server has started.
   void Start();
 
+  // Calls pile up: looks at once which connection does it. Thread-safe, quick.
+  void Alarm();
+
   // Accepts no more, and frees the addresses. Connections stay as they are.
   void Stop();
 
@@ -88,6 +91,7 @@ class Listener {
   std::vector<ListeningSocket> sockets_;
   std::vector<std::unique_ptr<Acceptor>> acceptors_;  // one per socket
   Descriptor stop_;                                   // an eventfd
+  Descriptor alarm_;                                  // an eventfd
   Descriptor reserve_;  // closed when nothing else can be opened
   // The thread's own.
   absl::Time no_accept_before_ = absl::InfinitePast();

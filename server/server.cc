@@ -97,7 +97,8 @@ class Server::Impl {
           return security_.CredentialsFor(address);
         },
         builder);
-    builder.SetContextAllocator(backlog_.Counter());
+    builder.SetContextAllocator(
+        backlog_.Counter([this] { listener_->Alarm(); }));
     builder.RegisterService(&quantization_);
     builder.RegisterService(&calibration_);
     server_ = builder.BuildAndStart();

@@ -48,7 +48,8 @@ class StreamCall final : public ByteReactor,
       return Fail(std::move(opened));
     }
     const uint64_t most = limits().max_message_bytes + kFieldBytesAllowance;
-    if (absl::Status entered = environment_.admission.Enter(most, *this);
+    if (absl::Status entered =
+            environment_.admission.Enter(most, *this, is_only_call());
         !entered.ok()) {
       Fail(std::move(entered));
     }
