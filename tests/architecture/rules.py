@@ -19,8 +19,9 @@ PROTOBUF = ("google/protobuf", "google/rpc", "halfstep/v1/")
 TBB = ("tbb/", "oneapi/")
 SPDLOG = ("spdlog/",)
 PROMETHEUS = ("prometheus/",)
+MICROHTTPD = ("microhttpd",)
 OPENSSL = ("openssl/",)
-SERVING = OPENSSL + GRPC + PROTOBUF + SPDLOG + PROMETHEUS + ("CLI/", "nlohmann/")
+SERVING = OPENSSL + GRPC + PROTOBUF + SPDLOG + PROMETHEUS + MICROHTTPD + ("CLI/", "nlohmann/")
 
 # (a layer's paths, what its files may not include). First match wins.
 FORBIDDEN_INCLUDES = [
@@ -36,6 +37,7 @@ CONFINED = [
     (TBB, lambda path: path == "core/executor.cc", 1),
     (SPDLOG, lambda path: path.startswith("server/"), 2),
     (PROMETHEUS, lambda path: path.startswith("server/"), 1),
+    (MICROHTTPD, lambda path: path.startswith("server/"), 1),
     # Certificates, tokens' digests, and the client's words for a handshake.
     (OPENSSL, lambda path: path.startswith(("server/", "client/cli/")), 3),
     (("hwy/",), lambda path: path.startswith("core/kernels/") or path == "core/simd.cc", None),
