@@ -163,15 +163,20 @@ bool Listener::Recover(int error, int fd) {
       return false;
     case EMFILE:
     case ENFILE:
-      // Turns one away, so that its client does not wait for ever: with the
-      // descriptor in reserve, and the next one takes its place.
+      // Turns them away, so that no client waits for ever: with the descriptor
+      // in reserve.
       reserve_.Reset();
-      Descriptor(accept4(fd, nullptr, nullptr, SOCK_CLOEXEC)).Reset();
+      for (int i = 0; i < kAcceptsAtOnce; ++i) {
+        const Descriptor unwanted(
+            accept4(fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+        if (!unwanted.is_open()) break;
+        connections_.CountShed();
+      }
       reserve_ = OpenReserve();
-      [[fallthrough]];
+      no_accept_before_ = absl::Now() + kPause;
+      return false;
     case ENOBUFS:
     case ENOMEM:
-      connections_.CountShed();
       no_accept_before_ = absl::Now() + kPause;
       return false;
     default:
