@@ -100,7 +100,7 @@ def test_takes_its_size_from_the_limits_of_the_container(run_container):
         "--env=HALFSTEP_MAX_MESSAGE_BYTES=32MiB").wait_healthy()
     service = stub(container.address)
     info = service.GetServerInfo(ledgers.pb.GetServerInfoRequest(), timeout=20)
-    assert info.limits.max_bytes_in_flight == 256 * MIB
+    assert info.max_bytes_in_flight == 256 * MIB
     assert info.worker_threads == 1
     before = container.state()
     # 24 callers with 16 MiB each: more than the container has, were all let in.
