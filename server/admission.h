@@ -111,10 +111,12 @@ class Admission {
   bool HasRoom(uint64_t bytes) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return bytes <= limits_.bytes_max - bytes_in_flight_;
   }
-  // Room for whom `entry` says. Whoever is alone has all of it.
+  // Room for whom `entry` says. Whoever is alone has all of it, and where there
+  // are fewer than three places there is nothing to share.
   bool HasRoomFor(const Entry& entry) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    const bool has_all = entry.is_only_call || bytes_in_flight_ == 0;
+    const bool has_all = entry.is_only_call || bytes_in_flight_ == 0 ||
+                         limits_.bytes_max / 3 < entry.bytes;
     return HasRoom(entry.bytes + (has_all ? 0 : limits_.bytes_max / 4));
   }
   bool IsEmpty() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) {

@@ -59,6 +59,45 @@ TEST(Admission, WaitsInOrderOfArrival) {
   EXPECT_EQ(admission.admitted(), 3u);
 }
 
+TEST(Admission, LeavesAQuarterToWhoHasNoOtherCall) {
+  Admission admission({.bytes_max = 100, .waiting_max = 4});
+  Guest first;
+  Guest second;
+  Guest crowded;
+  Guest alone;
+  Guest alone_too;
+  ASSERT_TRUE(admission.Enter(45, first).ok());
+  ASSERT_TRUE(admission.Enter(30, second, false).ok());
+  EXPECT_EQ(second.times, 1);
+  // 75 of 100 are held: the rest is not for it.
+  ASSERT_TRUE(admission.Enter(20, crowded, false).ok());
+  EXPECT_EQ(crowded.times, 0);
+  ASSERT_TRUE(admission.Enter(25, alone).ok());
+  EXPECT_EQ(alone.times, 1);
+  ASSERT_TRUE(admission.Enter(25, alone_too).ok());
+  EXPECT_EQ(alone_too.times, 0);
+
+  alone.ticket.Release();
+  EXPECT_EQ(crowded.times, 0);
+  EXPECT_EQ(alone_too.times, 1);
+  second.ticket.Release();
+  EXPECT_EQ(crowded.times, 0);  // 70 + 20
+  alone_too.ticket.Release();
+  EXPECT_EQ(crowded.times, 1);
+  EXPECT_EQ(admission.waiting(), 0u);
+}
+
+TEST(Admission, WhoIsAloneHasAllOfIt) {
+  Admission admission({.bytes_max = 100, .waiting_max = 4});
+  Guest guest;
+  Guest next;
+  ASSERT_TRUE(admission.Enter(100, guest, false).ok());
+  EXPECT_EQ(guest.times, 1);
+  ASSERT_TRUE(admission.Enter(100, next, false).ok());
+  guest.ticket.Release();
+  EXPECT_EQ(next.times, 1);
+}
+
 TEST(Admission, RefusesWhenTooManyWait) {
   Admission admission({.bytes_max = 1, .waiting_max = 1});
   Guest first;

@@ -1,0 +1,217 @@
+// Connections over the loopback, whose other end keeps to no rule.
+#include "server/connections.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "server/listening_socket.h"
+#include "server/watchdog.h"
+
+namespace halfstep {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+constexpr uint64_t kMib = uint64_t{1} << 20;
+
+// Both ends of one connection.
+struct Pair {
+  Descriptor client;
+  Descriptor server;
+  sockaddr_storage peer{};  // as the server sees the client
+  std::string name;         // as gRPC would call it
+};
+
+class ConnectionsTest : public testing::Test {
+ protected:
+  ConnectionsTest() : listening_(*ListeningSocket::Listen("127.0.0.1:0", 0)) {}
+
+  Pair Connect() const {
+    const WatchdogTarget target =
+        TargetOf("", listening_.descriptors().front().get());
+    Pair pair;
+    pair.client = Descriptor(socket(AF_INET, SOCK_STREAM, 0));
+    EXPECT_EQ(connect(pair.client.get(),
+                      reinterpret_cast<const sockaddr*>(&target.address),
+                      target.size),
+              0);
+    socklen_t size = sizeof(pair.peer);
+    pair.server =
+        Descriptor(accept(listening_.descriptors().front().get(),
+                          reinterpret_cast<sockaddr*>(&pair.peer), &size));
+    const auto& v4 = reinterpret_cast<const sockaddr_in&>(pair.peer);
+    pair.name = absl::StrCat("ipv4:127.0.0.1:", ntohs(v4.sin_port));
+    return pair;
+  }
+
+  // Sends `bytes` from the client's end, and takes them at the server's.
+  static void Send(const Pair& pair, uint64_t bytes) {
+    const std::string block(64 << 10, 'x');
+    std::string taken(block.size(), ' ');
+    while (bytes > 0) {
+      const size_t size = std::min<uint64_t>(bytes, block.size());
+      ASSERT_EQ(send(pair.client.get(), block.data(), size, 0), size);
+      ASSERT_EQ(recv(pair.server.get(), taken.data(), size, MSG_WAITALL), size);
+      bytes -= size;
+    }
+  }
+
+  static ConnectionLimits Limits(size_t most, size_t most_per_host) {
+    ConnectionLimits limits;
+    limits.max_connections = most;
+    limits.max_connections_per_host = most_per_host;
+    return limits;
+  }
+
+  ListeningSocket listening_;
+};
+
+TEST_F(ConnectionsTest, CountsWhatIsOpenAndRefusesMore) {
+  Connections connections(Limits(2, 2));
+  Pair first = Connect();
+  const Pair second = Connect();
+  const Pair third = Connect();
+  EXPECT_TRUE(connections.Add(first.server.get(), first.peer));
+  EXPECT_TRUE(connections.Add(second.server.get(), second.peer));
+  EXPECT_FALSE(connections.Add(third.server.get(), third.peer));
+  EXPECT_EQ(connections.shed(), 1u);
+  EXPECT_NE(connections.Find(first.name), nullptr);
+  EXPECT_EQ(connections.Find(third.name), nullptr);
+
+  // Closed by its owner, who tells nobody; its number leads to something else.
+  const int number = first.server.Release();
+  ASSERT_EQ(dup2(STDIN_FILENO, number), number);
+  const Descriptor other(number);
+  EXPECT_THAT(connections.Sweep(0), IsEmpty());
+  EXPECT_EQ(connections.count(), 1u);
+  EXPECT_TRUE(connections.Add(third.server.get(), third.peer));
+}
+
+TEST_F(ConnectionsTest, OneHostHasItsShare) {
+  Connections connections(Limits(10, 1));
+  const Pair first = Connect();
+  const Pair second = Connect();
+  EXPECT_TRUE(connections.Add(first.server.get(), first.peer));
+  EXPECT_FALSE(connections.Add(second.server.get(), second.peer));
+}
+
+TEST_F(ConnectionsTest, WhatCallsAccountForMayBeSent) {
+  Connections connections(Limits(10, 10));
+  const Pair pair = Connect();
+  ASSERT_TRUE(connections.Add(pair.server.get(), pair.peer));
+  const std::shared_ptr<Connection> connection = connections.Find(pair.name);
+  ASSERT_NE(connection, nullptr);
+  for (int i = 0; i < 20; ++i) {
+    const uint64_t call = connection->BeginCall();
+    connection->BeginRead(64 * kMib);
+    Send(pair, 10 * kMib);
+    connection->EndRead(64 * kMib, 10 * kMib);
+    connection->EndCall(true, call);
+    EXPECT_THAT(connections.Sweep(0), IsEmpty()) << i;
+  }
+  EXPECT_EQ(connections.ended(), 0u);
+}
+
+TEST_F(ConnectionsTest, WhatIsAbandonedIsForgiven) {
+  Connections connections(Limits(10, 10));
+  const Pair pair = Connect();
+  ASSERT_TRUE(connections.Add(pair.server.get(), pair.peer));
+  const std::shared_ptr<Connection> connection = connections.Find(pair.name);
+  for (int i = 0; i < 20; ++i) {
+    const uint64_t call = connection->BeginCall();
+    const uint64_t begin = connection->BeginRead(64 * kMib);
+    Send(pair, 20 * kMib);
+    connection->AbandonRead(64 * kMib, begin);
+    connection->EndCall(false, call);
+    EXPECT_THAT(connections.Sweep(0), IsEmpty()) << i;
+  }
+}
+
+TEST_F(ConnectionsTest, ClosesWhatSendsMoreThanAMessageMayHave) {
+  Connections connections(Limits(10, 10));
+  const Pair pair = Connect();
+  ASSERT_TRUE(connections.Add(pair.server.get(), pair.peer));
+  const std::shared_ptr<Connection> connection = connections.Find(pair.name);
+  connection->BeginCall();
+  connection->BeginRead(64 * kMib);
+  Send(pair, 60 * kMib);
+  EXPECT_THAT(connections.Sweep(0), IsEmpty());
+  // 64 MiB, 1 / 64 of that and 8 MiB are allowed.
+  Send(pair, 20 * kMib);
+  EXPECT_THAT(connections.Sweep(0),
+              ElementsAre(HasSubstr(absl::StrCat(pair.name, ": 83886080 "))));
+  EXPECT_TRUE(connection->is_ended());
+  EXPECT_EQ(connections.ended(), 1u);
+  char byte = 0;
+  EXPECT_LE(recv(pair.client.get(), &byte, 1, 0), 0);
+  // Said once.
+  EXPECT_THAT(connections.Sweep(0), IsEmpty());
+}
+
+TEST_F(ConnectionsTest, WhatComesBeforeItsCallIsTakenUpHasAMoment) {
+  Connections connections(Limits(10, 10));
+  const Pair pair = Connect();
+  ASSERT_TRUE(connections.Add(pair.server.get(), pair.peer));
+  Send(pair, 30 * kMib);
+  EXPECT_THAT(connections.Sweep(0), IsEmpty());
+  absl::SleepFor(absl::Milliseconds(300));
+  EXPECT_EQ(connections.Sweep(0).size(), 1u);
+}
+
+TEST_F(ConnectionsTest, ClosesWhatCancelsWhileCallsPileUp) {
+  Connections connections(Limits(10, 10));
+  const Pair busy = Connect();
+  const Pair abusive = Connect();
+  ASSERT_TRUE(connections.Add(busy.server.get(), busy.peer));
+  ASSERT_TRUE(connections.Add(abusive.server.get(), abusive.peer));
+  for (int i = 0; i < 1000; ++i) {
+    connections.Find(abusive.name)->CountCancelled();
+  }
+  // Ordinary clients may, as long as the server keeps up.
+  EXPECT_THAT(connections.Sweep(0), IsEmpty());
+  EXPECT_THAT(connections.Sweep(10'000), ElementsAre(HasSubstr(abusive.name)));
+}
+
+TEST_F(ConnectionsTest, WaitsUntilRepliesAreTaken) {
+  Connections connections(Limits(10, 10));
+  const Pair pair = Connect();
+  ASSERT_TRUE(connections.Add(pair.server.get(), pair.peer));
+  EXPECT_TRUE(connections.AwaitSent(absl::Now()));
+  // More than the client's end takes in unread.
+  const std::string block(4 * kMib, 'x');
+  size_t sent = 0;
+  while (true) {
+    const ssize_t more =
+        send(pair.server.get(), block.data(), block.size(), MSG_DONTWAIT);
+    if (more <= 0) break;
+    sent += static_cast<size_t>(more);
+  }
+  EXPECT_FALSE(connections.AwaitSent(absl::Now() + absl::Milliseconds(50)));
+  std::string taken(sent, ' ');
+  ASSERT_EQ(recv(pair.client.get(), taken.data(), sent, MSG_WAITALL), sent);
+  EXPECT_TRUE(connections.AwaitSent(absl::Now() + absl::Seconds(10)));
+}
+
+TEST_F(ConnectionsTest, SilenceIsNoAnswer) {
+  const WatchdogTarget target =
+      TargetOf("", listening_.descriptors().front().get());
+  // The kernel completes the connection; nobody accepts it.
+  EXPECT_FALSE(Answers(target, absl::Milliseconds(100)));
+  listening_.Close();
+  EXPECT_FALSE(Answers(target, absl::Milliseconds(100)));
+}
+
+}  // namespace
+}  // namespace halfstep
