@@ -37,16 +37,17 @@ std::string Branch(const Program& program, const std::vector<Option>& outer) {
   }
   absl::StrAppend(&text, "      esac\n      if [[ $current == -* ]]; then\n",
                   "        ", Words(names), "\n");
-  std::vector<std::string> commands;
+  std::vector<std::string> words;  // that may stand alone
   for (const Program& command : program.commands) {
-    commands.push_back(command.name);
+    words.push_back(command.name);
   }
   bool takes_files = false;
   for (const Option& argument : Arguments(program)) {
     takes_files = takes_files || argument.takes_file;
+    words.insert(words.end(), argument.choices.begin(), argument.choices.end());
   }
-  if (!commands.empty()) {
-    absl::StrAppend(&text, "      else\n        ", Words(commands), "\n");
+  if (!words.empty()) {
+    absl::StrAppend(&text, "      else\n        ", Words(words), "\n");
   } else if (takes_files) {
     absl::StrAppend(&text, "      else\n        ", kFiles, "\n");
   }

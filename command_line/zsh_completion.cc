@@ -59,7 +59,8 @@ std::string Arguments(const Program& program,
 }  // namespace
 
 std::string ZshCompletion(const Program& program) {
-  const std::string function = FunctionName(program);
+  // Named like the file on fpath, which becomes the function at the first Tab.
+  const std::string function = absl::StrCat("_", program.name);
   std::string text =
       absl::StrCat("#compdef ", program.name, "\n# zsh completion of ",
                    program.name, ", written by the program itself\n");
@@ -98,7 +99,7 @@ std::string ZshCompletion(const Program& program) {
                     "      case $line[1] in\n",
                     branches, "      esac\n      ;;\n  esac\n");
   }
-  // Found on fpath the file is the function; sourced it has to say so.
+  // That first time it has to do the work, too; sourced it has to be told of.
   return absl::StrCat(text, "}\nif [[ $funcstack[1] == ", function,
                       " ]]; then\n  ", function, " \"$@\"\nelse\n  compdef ",
                       function, " ", program.name, "\nfi\n");

@@ -12,7 +12,6 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
-#include "core/field_error.h"
 #include "server/settings.h"
 #include "server/toml_file.h"
 
@@ -194,18 +193,6 @@ absl::Status TakeFlags(
   return absl::OkStatus();
 }
 
-// Where the setting stands whose flag `status` names as the field at fault.
-SourceKind SourceAtFault(const absl::Status& status,
-                         const Configuration& configuration) {
-  const std::optional<std::string> flag = FieldPath(status);
-  for (const Setting& setting : Settings()) {
-    if (flag == FlagOf(setting)) {
-      return configuration.sources.at(setting.key).kind;
-    }
-  }
-  return SourceKind::kFlag;
-}
-
 }  // namespace
 
 absl::StatusOr<Configuration> Configure(const Sources& sources) {
@@ -225,11 +212,11 @@ absl::StatusOr<Configuration> Configure(const Sources& sources) {
   if (!status.ok()) return status;
   absl::StatusOr<ServerOptions> resolved = Resolve(result.given);
   if (!resolved.ok()) {
+    // If only flags are at fault, that is a mistake of usage.
     const std::string message =
         WithSources(resolved.status().message(), result);
-    const SourceKind kind = SourceAtFault(resolved.status(), result);
     if (absl::IsInvalidArgument(resolved.status()) &&
-        (kind == SourceKind::kFlag || kind == SourceKind::kDefault)) {
+        message == resolved.status().message()) {
       return absl::InvalidArgumentError(message);
     }
     return absl::FailedPreconditionError(message);

@@ -18,6 +18,9 @@ namespace {
 constexpr int kThreadsMax = 1024;
 constexpr uint64_t kMessageBytesMin = 1024;
 constexpr absl::Duration kDrainTimeoutMax = absl::Hours(24);
+constexpr uint64_t kBytesMax = uint64_t{1} << 62;
+constexpr uint64_t kPairsMax = uint64_t{1} << 31;
+constexpr uint64_t kCallsMax = uint64_t{1} << 20;
 
 bool IsAddress(absl::string_view address) {
   if (absl::StartsWith(address, "unix:")) return address.size() > 5;
@@ -86,6 +89,78 @@ absl::Status ResolveConnection(ConnectionLimits& limits) {
   return absl::OkStatus();
 }
 
+absl::Status CheckCallLimits(const CallLimits& limits) {
+  for (const absl::Status& checked : {
+           CheckRange("--max-message-bytes", limits.max_message_bytes,
+                      kMessageBytesMin, kMessageBytesMax),
+           CheckRange("--max-buffered-bytes", limits.max_buffered_bytes, 0,
+                      kBytesMax),
+           CheckRange("--max-parameter-pairs", limits.max_parameter_pairs, 1,
+                      kPairsMax),
+           // Numbers are parsed before anything accounts for them.
+           CheckRange("--max-values", limits.max_values, 1,
+                      CallLimits{}.max_values),
+           CheckRange("--max-calibration-summaries",
+                      limits.max_calibration_summaries, 1, kPairsMax),
+       }) {
+    if (!checked.ok()) return checked;
+  }
+  return absl::OkStatus();
+}
+
+// A call holds as much as the largest message while it is read, and its reply
+// as well while it computes.
+absl::Status ResolveBytesInFlight(ServerOptions& options) {
+  const uint64_t one_call =
+      2 * (options.call.max_message_bytes + kFieldBytesAllowance);
+  uint64_t& bytes = options.load.max_bytes_in_flight;
+  if (bytes == 0) {
+    const uint64_t memory = MemoryBytes();
+    if (one_call > memory) {
+      return FieldError(
+          "--max-message-bytes",
+          absl::StrCat(options.call.max_message_bytes, "; must be at most ",
+                       memory / 2 - std::min(memory / 2, kFieldBytesAllowance),
+                       ", since a call holds twice as much and there are ",
+                       memory, " bytes of memory"));
+    }
+    bytes = std::max(memory / 2, one_call);
+  }
+  if (bytes >= one_call && bytes <= kBytesMax) return absl::OkStatus();
+  return FieldError(
+      "--max-bytes-in-flight",
+      absl::StrCat(bytes, "; must be in [", one_call, ", ", kBytesMax,
+                   "], from twice a message of --max-message-bytes on"));
+}
+
+absl::Status CheckLoadLimits(const LoadLimits& limits) {
+  for (const absl::Status& checked : {
+           CheckRange("--max-waiting-calls", limits.max_waiting_calls, 0,
+                      kCallsMax),
+           CheckRange("--max-queued-calls", limits.max_queued_calls, 1,
+                      kCallsMax),
+           CheckTime("--stall-timeout", limits.stall_timeout,
+                     absl::Milliseconds(100), absl::InfiniteDuration()),
+       }) {
+    if (!checked.ok()) return checked;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckTimes(const ServerOptions& options) {
+  for (const absl::Status& checked : {
+           CheckTime("--drain-delay", options.drain_delay, absl::ZeroDuration(),
+                     kDrainTimeoutMax),
+           CheckTime("--drain-timeout", options.drain_timeout,
+                     absl::ZeroDuration(), kDrainTimeoutMax),
+           CheckTime("--watchdog-interval", options.watchdog_interval,
+                     absl::Milliseconds(100), absl::InfiniteDuration()),
+       }) {
+    if (!checked.ok()) return checked;
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckLogLevel(absl::string_view level) {
   constexpr std::array<absl::string_view, 5> kLevels = {"off", "error", "warn",
                                                         "info", "debug"};
@@ -138,46 +213,10 @@ absl::StatusOr<ServerOptions> Resolve(ServerOptions options) {
         "--threads",
         absl::StrCat(options.threads, "; must be in [0, ", kThreadsMax, "]"));
   }
-  if (absl::Status status =
-          CheckRange("--max-message-bytes", options.call.max_message_bytes,
-                     kMessageBytesMin, kMessageBytesMax);
-      !status.ok()) {
-    return status;
-  }
-  // A call holds as much as the largest message while it is read, and its reply
-  // as well while it computes.
-  const uint64_t one_call =
-      2 * (options.call.max_message_bytes + kFieldBytesAllowance);
-  if (options.load.max_bytes_in_flight == 0) {
-    const uint64_t memory = MemoryBytes();
-    if (one_call > memory) {
-      return FieldError(
-          "--max-message-bytes",
-          absl::StrCat(options.call.max_message_bytes, "; must be at most ",
-                       memory / 2 - std::min(memory / 2, kFieldBytesAllowance),
-                       ", since a call holds twice as much and there are ",
-                       memory, " bytes of memory"));
-    }
-    options.load.max_bytes_in_flight = std::max(memory / 2, one_call);
-  }
-  if (absl::Status status =
-          CheckRange("--max-bytes-in-flight", options.load.max_bytes_in_flight,
-                     one_call, uint64_t{1} << 62);
-      !status.ok()) {
-    return status;
-  }
   for (const absl::Status& checked :
-       {CheckTime("--drain-delay", options.drain_delay, absl::ZeroDuration(),
-                  kDrainTimeoutMax),
-        CheckTime("--watchdog-interval", options.watchdog_interval,
-                  absl::Milliseconds(100), absl::InfiniteDuration())}) {
+       {CheckCallLimits(options.call), ResolveBytesInFlight(options),
+        CheckLoadLimits(options.load), CheckTimes(options)}) {
     if (!checked.ok()) return checked;
-  }
-  if (options.drain_timeout < absl::ZeroDuration() ||
-      options.drain_timeout > kDrainTimeoutMax) {
-    return FieldError("--drain-timeout",
-                      absl::StrCat(absl::ToDoubleSeconds(options.drain_timeout),
-                                   "; must be in [0, 86400] seconds"));
   }
   if (absl::Status status = ResolveConnection(options.connection);
       !status.ok()) {

@@ -7,13 +7,12 @@
 
 #include "absl/strings/string_view.h"
 #include "core/field_error.h"
-#include "core/simd.h"
 #include "halfstep/v1/quantization.pb.h"
 #include "server/convert.h"
 #include "server/numbers.h"
+#include "server/server_info.h"
 #include "server/tensor_streams.h"
 #include "server/tensors.h"
-#include "server/version.h"
 #include "server/wire.h"
 
 namespace halfstep {
@@ -235,26 +234,14 @@ Reply MeasureError(const grpc::ByteBuffer& message, Call& call) {
   return Serialize(response);
 }
 
-Reply GetServerInfo(const grpc::ByteBuffer& message, Call& call,
-                    const LoadLimits& load) {
+Reply GetServerInfo(const grpc::ByteBuffer& message,
+                    const ServerOptions& options) {
   v1::GetServerInfoRequest request;
   Payloads payloads;
   if (absl::Status parsed = Split(message, request, payloads); !parsed.ok()) {
     return parsed;
   }
-  v1::GetServerInfoResponse response;
-  response.set_version(std::string(kVersion));
-  response.set_simd_target(SimdTarget());
-  response.set_worker_threads(static_cast<uint32_t>(call.executor().threads()));
-  response.set_numerics_version(kNumericsVersion);
-  response.set_max_message_bytes(call.limits().max_message_bytes);
-  response.set_max_buffered_bytes(call.limits().max_buffered_bytes);
-  response.set_max_bytes_in_flight(load.max_bytes_in_flight);
-  response.set_max_parameter_pairs(call.limits().max_parameter_pairs);
-  response.set_max_values(call.limits().max_values);
-  response.set_max_calibration_summaries(
-      call.limits().max_calibration_summaries);
-  return Serialize(response);
+  return Serialize(ServerInfo(options));
 }
 
 }  // namespace
@@ -273,8 +260,8 @@ QuantizationService::QuantizationService(const CallEnvironment& environment)
   Serve("MeasureError", [](const auto& message, Call& call) {
     return MeasureError(message, call);
   });
-  Serve("GetServerInfo", [&environment](const auto& message, Call& call) {
-    return GetServerInfo(message, call, environment.options.load);
+  Serve("GetServerInfo", [&environment](const auto& message, Call& /*call*/) {
+    return GetServerInfo(message, environment.options);
   });
   ServeStream("QuantizeStream", MakeQuantizeStream);
   ServeStream("DequantizeStream", MakeDequantizeStream);

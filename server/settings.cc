@@ -40,6 +40,12 @@ void AddServing(std::vector<Setting>& settings) {
                       "unix:PATH; off; auto: 127.0.0.1:50052 if it is free",
        .field = At<&ServerOptions::admin_listen>,
        .placeholder = "ADDRESS"});
+  settings.push_back({.key = "unix_socket_mode",
+                      .group = kServing,
+                      .kind = Kind::kMode,
+                      .description = "Permissions of a unix socket",
+                      .field = At<&ServerOptions::connection,
+                                  &ConnectionLimits::unix_socket_mode>});
   settings.push_back(
       {.key = "threads",
        .group = kServing,
@@ -152,6 +158,12 @@ void AddCallLimits(std::vector<Setting>& settings) {
        .description = "Pairs of scale and zero point of a tensor; of a stream, "
                       "those held at once",
        .field = At<&ServerOptions::call, &CallLimits::max_parameter_pairs>});
+  settings.push_back(
+      {.key = "max_values",
+       .group = kCallLimits,
+       .kind = Kind::kCount,
+       .description = "Elements given as numbers instead of bytes",
+       .field = At<&ServerOptions::call, &CallLimits::max_values>});
   settings.push_back(
       {.key = "max_calibration_summaries",
        .group = kCallLimits,
@@ -266,12 +278,6 @@ void AddConnectionLimits(std::vector<Setting>& settings) {
                       .description = "Seconds that it may take to answer",
                       .field = At<&ServerOptions::connection,
                                   &ConnectionLimits::keepalive_timeout>});
-  settings.push_back({.key = "unix_socket_mode",
-                      .group = kConnections,
-                      .kind = Kind::kMode,
-                      .description = "Permissions of a unix socket",
-                      .field = At<&ServerOptions::connection,
-                                  &ConnectionLimits::unix_socket_mode>});
 }
 
 void AddLogging(std::vector<Setting>& settings) {
