@@ -41,7 +41,9 @@ Call::Call(const ServedMethod& method, const CallEnvironment& environment,
 absl::Status Call::Open() {
   metrics_.CountStarted();
   environment_.in_flight.Add(in_flight_);
-  connection_ = environment_.connections.Find(context_.peer());
+  // Now: gRPC forgets it when the client goes.
+  record_.peer = context_.peer();
+  connection_ = environment_.connections.Find(record_.peer);
   if (connection_ != nullptr) {
     call_begin_ = connection_->BeginCall();
     if (connection_->is_ended()) {
@@ -89,7 +91,6 @@ void Call::Record() {
   metrics_.CountHandled(record_);
   if (!record_.status.ok()) environment_.metrics.CountFailed(record_.status);
   if (!environment_.log.IsWanted(record_.status)) return;
-  record_.peer = context_.peer();
   environment_.log.Write(record_);
 }
 
