@@ -23,6 +23,11 @@ constexpr int kReadChunkBytes = 1 << 20;
 // flight more, 1 / 2, keeps it from doing so to calls that were admitted.
 constexpr uint64_t kQuotaShare = 2;
 
+// And for reads that are under way, each into a chunk of its own, and replies
+// in part: where the budget is small, gRPC would run out of its quota with
+// nothing but ordinary calls, and reset some of them.
+constexpr size_t kQuotaBytesExtra = 16 * kReadChunkBytes;
+
 int Milliseconds(absl::Duration time) {
   // INT_MAX stands for ever in gRPC.
   return static_cast<int>(std::min<int64_t>(absl::ToInt64Milliseconds(time),
@@ -30,7 +35,8 @@ int Milliseconds(absl::Duration time) {
 }
 
 size_t QuotaBytes(const LoadLimits& limits) {
-  return limits.max_bytes_in_flight + limits.max_bytes_in_flight / kQuotaShare;
+  return limits.max_bytes_in_flight + limits.max_bytes_in_flight / kQuotaShare +
+         kQuotaBytesExtra;
 }
 
 void SetConnectionLimits(const ConnectionLimits& limits,
