@@ -41,6 +41,9 @@ Call::Call(const ServedMethod& method, const CallEnvironment& environment,
 absl::Status Call::Open() {
   metrics_.CountStarted();
   environment_.in_flight.Add(in_flight_);
+  record_.request_id = RequestId(MetadataOf(context_, kRequestIdKey));
+  record_.trace_id =
+      std::string(TraceId(MetadataOf(context_, kTraceParentKey)));
   // Now: gRPC forgets it when the client goes.
   record_.peer = context_.peer();
   connection_ = environment_.connections.Find(record_.peer);
@@ -52,7 +55,7 @@ absl::Status Call::Open() {
     // gRPC holds clients to the limit, but not those that reset their calls,
     // and tells us of the end of a call somewhat late.
     const size_t most =
-        2 * environment_.options.connection.max_streams_per_connection;
+        size_t{2} * environment_.options.connection.max_streams_per_connection;
     if (connection_->open_calls() > most) {
       connection_->CountCancelled();
       return BusyError("max_streams_per_connection",
@@ -60,9 +63,6 @@ absl::Status Call::Open() {
                                     " calls are open on one connection"));
     }
   }
-  record_.request_id = RequestId(MetadataOf(context_, kRequestIdKey));
-  record_.trace_id =
-      std::string(TraceId(MetadataOf(context_, kTraceParentKey)));
   return environment_.authorization.Authorize(
       record_.method, context_.client_metadata(), record_.caller);
 }

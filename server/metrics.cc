@@ -68,9 +68,13 @@ const char* NameOf(CallPhase phase) {
 
 // Why a call found no room: the flag that says how much there is, or what else
 // it was.
-constexpr std::array<const char*, 6> kReasons = {
-    "max_waiting_calls", "max_queued_calls", "max_bytes_in_flight", "memory",
-    "limit_exceeded",    "shutting_down"};
+constexpr std::array<const char*, 7> kReasons = {"max_waiting_calls",
+                                                 "max_queued_calls",
+                                                 "max_bytes_in_flight",
+                                                 "max_streams_per_connection",
+                                                 "memory",
+                                                 "limit_exceeded",
+                                                 "shutting_down"};
 
 // How a service's methods are called in a dashboard: unary, client_stream,
 // server_stream or bidi_stream.

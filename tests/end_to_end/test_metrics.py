@@ -175,7 +175,8 @@ def test_refusals_have_a_reason(pb, start_server):
     seen = scrape(running)
     reasons = seen.values("halfstep_admissions_refused_total", "reason")
     assert reasons == {
-        "max_waiting_calls", "max_queued_calls", "max_bytes_in_flight", "memory", "limit_exceeded", "shutting_down",
+        "max_waiting_calls", "max_queued_calls", "max_bytes_in_flight", "max_streams_per_connection",
+        "memory", "limit_exceeded", "shutting_down",
     }
     # As floats its answer is too long, which is known before it is computed.
     codes = running.quantization.Quantize(pb.QuantizeRequest(tensor=tensor(pb, np.zeros(MIB // 8)))).tensor
