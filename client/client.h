@@ -38,7 +38,7 @@ struct ClientOptions {
   std::shared_ptr<grpc::ChannelCredentials> credentials;
   // The name that the server's certificate must have; empty: that in the
   // address.
-  std::string server_name;
+  std::string server_name = {};
 };
 
 // The methods are thread-safe. Each waits for the reply and returns

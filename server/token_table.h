@@ -27,7 +27,7 @@ class TokenTable {
   static constexpr size_t kTokenSizeMin = 16;
   // Longer ones do not fit into the metadata of a call.
   static constexpr size_t kTokenSizeMax = 4096;
-  static constexpr size_t kTokensMax = 10'000;
+  static constexpr size_t kTokensMax = 1'000;
 
   struct Entry {
     std::array<uint8_t, 32> digest;  // SHA-256 of the token
