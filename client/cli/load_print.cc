@@ -1,7 +1,5 @@
 #include "client/cli/load_print.h"
 
-#include <unistd.h>
-
 #include <cstdio>
 #include <iostream>
 #include <numeric>
@@ -11,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "client/cli/enum_names.h"
+#include "client/cli/progress.h"
 #include "client/cli/report.h"
 
 namespace halfstep::cli {
@@ -116,15 +115,14 @@ std::string Describe(const load::MixOptions& mix) {
   return absl::StrCat(
       Entries(mix.rpcs, RpcName), ", ", Entries(mix.sizes, FormatSize), ", ",
       ShortName(mix.dtype), ", ", bits == 0 ? 8 : bits, " bits, ",
-      Entries(mix.schemes,
-              [](v1::Scheme scheme) { return ShortName(scheme); }),
+      Entries(mix.schemes, [](v1::Scheme scheme) { return ShortName(scheme); }),
       mix.spec.granularity().has_group()
           ? absl::StrCat(", groups of ", mix.spec.granularity().group().size())
           : "",
       mix.measure_error ? ", with the error" : "");
 }
 
-LiveLine::LiveLine() : is_terminal_(isatty(STDERR_FILENO) == 1) {}
+LiveLine::LiveLine() : is_terminal_(CanErase()) {}
 
 void LiveLine::Show(const load::Progress& progress) {
   // Twice a second is as much as one can read.

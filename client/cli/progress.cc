@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <utility>
 
 #include "absl/strings/str_format.h"
@@ -18,8 +19,14 @@ constexpr absl::Duration kInterval = absl::Milliseconds(200);
 
 }  // namespace
 
+bool CanErase() {
+  const char* const terminal = std::getenv("TERM");
+  return isatty(STDERR_FILENO) == 1 &&
+         (terminal == nullptr || std::string(terminal) != "dumb");
+}
+
 Progress::Progress(std::string what, uint64_t total_bytes)
-    : is_shown_(isatty(STDERR_FILENO) != 0),
+    : is_shown_(CanErase()),
       what_(std::move(what)),
       total_bytes_(std::max<uint64_t>(total_bytes, 1)),
       begin_(absl::Now()),

@@ -10,6 +10,10 @@
 
 namespace halfstep::cli {
 
+// Whether standard error is a terminal that can erase a line. We use no colour
+// anywhere, whatever NO_COLOR says.
+bool CanErase();
+
 // Thread-safe.
 class Progress {
  public:

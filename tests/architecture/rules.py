@@ -27,6 +27,8 @@ SERVING = OPENSSL + GRPC + PROTOBUF + SPDLOG + PROMETHEUS + MICROHTTPD + ("CLI/"
 FORBIDDEN_INCLUDES = [
     ("core/kernels/", SERVING + TBB + ("absl/", "core/", "server/", "client/", "tests/")),
     ("core/", SERVING + ("server/", "client/", "tests/")),
+    ("command_line/", GRPC + PROTOBUF + TBB + SPDLOG + PROMETHEUS
+     + ("hwy/", "core/", "server/", "client/", "tests/")),
     ("server/", TBB + ("hwy/", "client/", "tests/")),
     # The command line alone also links the server, to run it in its own process.
     (("client/cli/", "client/cli.", "client/cli_"), TBB + ("hwy/", "tests/") + SPDLOG + PROMETHEUS),
@@ -40,6 +42,7 @@ CONFINED = [
     (MICROHTTPD, lambda path: path.startswith("server/"), 1),
     # Certificates, tokens' digests, and the client's words for a handshake.
     (OPENSSL, lambda path: path.startswith(("server/", "client/cli/")), 3),
+    (("toml++/",), lambda path: path == "server/toml_file.cc", 1),
     (("hwy/",), lambda path: path.startswith("core/kernels/") or path == "core/simd.cc", None),
 ]
 

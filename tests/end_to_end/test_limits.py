@@ -53,3 +53,9 @@ def test_build_is_told(server, pb):
     assert re.match(r"(GCC|Clang) \d+\.", build.compiler)
     assert build.grpc_version.startswith("1.") and build.protobuf_version.startswith("3.")
     assert "SCALAR" in build.simd_targets
+
+
+def test_alerts_on_the_page_are_those_of_the_rules():
+    rules = set(re.findall(r"- alert: (\w+)", (ROOT / "docker" / "alerts.yaml").read_text()))
+    page = (ROOT / "docs" / "operations.md").read_text()
+    assert rules and set(re.findall(r"^\| `(Halfstep\w+)`", page, re.M)) == rules

@@ -390,7 +390,26 @@ def test_a_line_on_a_terminal(server):
     assert b"(warm-up)" in shown and b"calls/s  p50 " in shown
     assert b"\n" not in shown
     assert shown.endswith(b"\r\x1b[K")
-    assert "throughput" in stdout
+    # No colours, so that NO_COLOR has nothing to turn off.
+    assert b"\x1b" not in shown.replace(b"\x1b[K", b"")
+    assert "throughput" in stdout and "\x1b" not in stdout
+
+
+def test_no_line_on_a_terminal_that_cannot_erase(server):
+    terminal, inside = pty.openpty()
+    process = subprocess.Popen(
+        [binary("halfstep"), "load", "--server", server.address, "--rate", "50", "--duration",
+         "0.5s", "--warmup", "0.1s", "--sizes", "4KiB"],
+        stdout=subprocess.PIPE, stderr=inside, text=True, env={**os.environ, "TERM": "dumb"})
+    process.communicate(timeout=WAIT_SECONDS)
+    os.set_blocking(terminal, False)
+    try:
+        shown = os.read(terminal, 4096)
+    except BlockingIOError:
+        shown = b""
+    os.close(inside)
+    os.close(terminal)
+    assert process.returncode == DONE and shown == b""
 
 
 def test_help_has_examples():
