@@ -1,7 +1,10 @@
 """What /metrics says, and that no client can make it say more."""
+import datetime
 import json
 import re
+import signal
 import threading
+import time
 
 import grpc
 import numpy as np
@@ -309,3 +312,29 @@ def test_the_dashboard_asks_for_what_there_is(watched):
     assert known - asked == {"process_virtual_memory_bytes"}
     identifiers = [panel["id"] for panel in board["panels"]]
     assert len(identifiers) == len(set(identifiers))
+
+
+def test_the_certificate_that_is_used(start_server, tmp_path):
+    def expiry(pair):
+        return pair.certificate.not_valid_after.replace(tzinfo=datetime.timezone.utc).timestamp()
+
+    def shown():
+        return scrape(running).sum("halfstep_certificate_expiry_timestamp_seconds")
+
+    authority = Authority()
+    old, new, other = (authority.server(days=(-1, days)) for days in (40, 50, 60))
+    old.write(tmp_path, "server")
+    running = start_server(
+        ADMIN, f"--tls-cert={tmp_path}/server.crt", f"--tls-key={tmp_path}/server.key", "--reload-interval=inf"
+    )
+    assert shown() == expiry(old)
+    new.write(tmp_path, "server")
+    running.process.send_signal(signal.SIGHUP)
+    end = time.monotonic() + 30
+    while shown() != expiry(new):
+        assert time.monotonic() < end
+    # One that does not fit its key is not used, and not shown.
+    (tmp_path / "server.crt").write_bytes(other.certificate_pem)
+    running.process.send_signal(signal.SIGHUP)
+    running.await_log(" error .*server")
+    assert shown() == expiry(new)
