@@ -121,15 +121,15 @@ class Server::Impl {
     AwaitOrHurry(absl::Now() + delay, [] { return false; });
 
     const absl::Time deadline = absl::Now() + grace;
-    Step("stopping the watchdog");
-    watchdog_ = nullptr;
+    // New calls get UNAVAILABLE from now on, and those in flight go on. gRPC is
+    // told last: it would wait for streams of health checks that never end.
+    admission_.Close();
     Step("closing the addresses");
     // gRPC would leave connections open that it is handed while it shuts down.
     listener_->Stop();
-    // New calls get UNAVAILABLE from now on, and those in flight go on. gRPC is
-    // told last: it would wait for streams of health checks that never end.
+    Step("stopping the watchdog");
+    watchdog_ = nullptr;
     Step("waiting for calls to finish");
-    admission_.Close();
     if (AwaitOrHurry(deadline, [this] {
           return admission_.AwaitEmpty(absl::Now() + kHurryInterval);
         })) {
