@@ -213,8 +213,12 @@ HWY_INLINE void StoreCodes(D d, V values, C* codes) {
       StoreLanes(dc, hn::DemoteTo(dc, hn::DemoteTo(di, values)), codes);
     }
   } else {
-    const hn::Rebind<C, D> dc;
-    StoreLanes(dc, hn::DemoteTo(dc, values), codes);
+    // Codes are within C already: cutting bits off is cheaper than saturating.
+    using U = hwy::MakeUnsigned<C>;
+    const hn::Rebind<U, D> dc;
+    const hn::RebindToUnsigned<typename CodeLanes<D>::Tag> du;
+    StoreLanes(dc, hn::TruncateTo(dc, hn::BitCast(du, values)),
+               reinterpret_cast<U*>(codes));
   }
 }
 
@@ -242,34 +246,44 @@ struct Quantizer {
   const QuantizeRule<T>& rule;
   CutCounts* cuts;
 
-  // `count` elements, a multiple of lanes, that share a pair.
-  HWY_INLINE void Shared(const T* HWY_RESTRICT reals, size_t count,
-                         const PairLanes<D>& pair, const RuleLanes<D>& limits,
-                         C* HWY_RESTRICT codes) {
+  // `times` runs of `count` elements, a multiple of lanes and at most kLaterMax
+  // vectors, each run with the next pair.
+  HWY_INLINE void Whole(const T* HWY_RESTRICT reals, size_t count, size_t times,
+                        const T* HWY_RESTRICT scale,
+                        const int32_t* HWY_RESTRICT zero_point,
+                        const RuleLanes<D>& limits, C* HWY_RESTRICT codes) {
     const D d;
     const size_t lanes = hn::Lanes(d);
     const auto all = hn::FirstN(d, lanes);
-    while (count != 0) {
-      const size_t part = HWY_MIN(count, kLaterMax * lanes);
+    const auto pair_of = [=](size_t time) HWY_ATTR {
+      return SharedPair<kOrder>(D(), scale[time],
+                                zero_point == nullptr ? 0 : zero_point[time]);
+    };
+    const size_t at_once = kLaterMax * lanes / count;
+    for (size_t first = 0; first < times; first += at_once) {
+      const size_t last = HWY_MIN(times, first + at_once);
       size_t later[kLaterMax];
       size_t later_count = 0;
-      for (size_t i = 0; i < part; i += lanes) {
-        const CutCodes<D> cut =
-            Cut<kOrder, kClamp>(d, LoadLanes(d, reals + i), pair, limits);
-        StoreCodes(d, Stored<kMask>(d, cut), codes + i);
-        if constexpr (!kMask) {
-          later[later_count] = i;
-          later_count += hn::AllFalse(d, cut.exceptional) ? 0 : 1;
+      for (size_t time = first; time < last; ++time) {
+        const PairLanes<D> pair = pair_of(time);
+        const size_t end = (time + 1) * count;
+        for (size_t i = time * count; i < end; i += lanes) {
+          const CutCodes<D> cut =
+              Cut<kOrder, kClamp>(d, LoadLanes(d, reals + i), pair, limits);
+          StoreCodes(d, Stored<kMask>(d, cut), codes + i);
+          if constexpr (!kMask) {
+            later[later_count] = i;
+            later_count += hn::AllFalse(d, cut.exceptional) ? 0 : 1;
+          }
         }
       }
       for (size_t k = 0; k < later_count; ++k) {
-        const V x = LoadLanes(d, reals + later[k]);
-        StoreCodes(d, CountCuts<kOrder>(d, x, all, pair, limits, cuts),
-                   codes + later[k]);
+        const size_t i = later[k];
+        const V x = LoadLanes(d, reals + i);
+        StoreCodes(
+            d, CountCuts<kOrder>(d, x, all, pair_of(i / count), limits, cuts),
+            codes + i);
       }
-      reals += part;
-      codes += part;
-      count -= part;
     }
   }
 
@@ -307,12 +321,24 @@ struct Quantizer {
           pairs.zero_point == nullptr ? nullptr : pairs.zero_point + run.pair;
       if (run.step == 0) {
         const size_t whole = run.count / lanes * lanes;
+        const size_t part_max = kLaterMax * lanes;
+        if (whole == run.count && whole != 0 && whole <= part_max) {
+          Whole(reals, whole, run.times, scale, zero_point, limits, codes);
+          reals += run.elements();
+          codes += run.elements();
+          continue;
+        }
         for (size_t time = 0; time < run.times; ++time) {
-          const PairLanes<D> pair = SharedPair<kOrder>(
-              d, scale[time], zero_point == nullptr ? 0 : zero_point[time]);
-          Shared(reals, whole, pair, limits, codes);
+          const int32_t* z =
+              zero_point == nullptr ? nullptr : zero_point + time;
+          for (size_t i = 0; i < whole; i += part_max) {
+            Whole(reals + i, HWY_MIN(part_max, whole - i), 1, scale + time, z,
+                  limits, codes + i);
+          }
           if (whole != run.count) {
-            One(reals + whole, run.count - whole, pair, limits, codes + whole);
+            One(reals + whole, run.count - whole,
+                SharedPair<kOrder>(d, scale[time], z == nullptr ? 0 : *z),
+                limits, codes + whole);
           }
           reals += run.count;
           codes += run.count;

@@ -226,6 +226,15 @@ void TryTensor(const TensorCase& tensor, const Spec& base, DataType dtype,
                   static_cast<double>(result->error->element_count));
   }
 
+  // Without the error report codes are written directly.
+  std::vector<std::byte> direct(codes.size());
+  const auto unmeasured =
+      Quantize(*plan, pieces, false, execution, absl::MakeSpan(direct));
+  ASSERT_TRUE(unmeasured.ok()) << unmeasured.status();
+  EXPECT_EQ(direct, codes);
+  EXPECT_EQ(unmeasured->parameters, expected.parameters);
+  EXPECT_EQ(unmeasured->cuts, expected.cuts);
+
   std::vector<T> back(count);
   std::vector<std::byte> mask((count + 7) / 8);
   const auto fake = FakeQuantize(
@@ -307,6 +316,23 @@ TEST_P(QuantizeAnyTensor, EqualsTheDefinition) {
 
 INSTANTIATE_TEST_SUITE_P(Tensors, QuantizeAnyTensor,
                          testing::ValuesIn(TensorCases()));
+
+// Groups shorter than a vector, of whole vectors, and between; those that
+// divide a block and those that cross its end.
+TEST(QuantizeGroups, OfEveryLengthEqualTheDefinition) {
+  Executor executor({.threads = 3});
+  for (const int64_t length :
+       {1, 2, 16, 31, 32, 33, 64, 100, 128, 129, 1000, 8192}) {
+    const TensorCase tensor = {{70001}, {Kind::kGroup, 0, length}};
+    for (const size_t piece : {size_t{4099}, size_t{100003}}) {
+      SCOPED_TRACE(testing::Message()
+                   << "groups of " << length << ", pieces of " << piece);
+      TryTensor<float>(tensor, Spec(), DataType::kFloat32, executor, piece);
+      TryTensor<double>(tensor, Spec(), DataType::kFloat64, executor, piece);
+      if (testing::Test::HasFatalFailure()) return;
+    }
+  }
+}
 
 class QuantizeRefusals : public testing::Test {
  protected:

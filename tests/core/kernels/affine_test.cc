@@ -192,6 +192,41 @@ TEST_P(AffineKernel, RunsFollowEachOther) {
   }
 }
 
+TEST_P(AffineKernel, ShortRunsAreCountedEachWithItsPair) {
+  // Whole vectors, parts of them, and more of both than exceptions are kept of
+  // before they are counted.
+  const QuantizeRule<float> rule = {Order::kDivide, 0, 255};
+  for (const size_t length : {1, 2, 16, 31, 32, 33, 64, 100, 128, 129, 256}) {
+    SCOPED_TRACE(length);
+    constexpr size_t kTimes = 77;
+    const std::vector<float> reals =
+        BoundaryReals<float>(0.5f, -20, 300, length * kTimes);
+    std::vector<float> scale;
+    std::vector<int32_t> zero_point;
+    for (size_t pair = 0; pair <= kTimes; ++pair) {
+      scale.push_back(0.25f * static_cast<float>(1 + pair % 5));
+      zero_point.push_back(static_cast<int32_t>(pair));
+    }
+    const kernels::Run run = {length, 1, 0, kTimes};
+    std::vector<uint8_t> codes(reals.size());
+    CutCounts cuts;
+    Quantize(reals.data(), {&run, 1}, {scale.data(), zero_point.data()}, rule,
+             CodeKind::kU8, codes.data(), &cuts);
+    CutCounts expected;
+    for (size_t i = 0; i < reals.size(); ++i) {
+      const size_t pair = 1 + i / length;
+      const reference::Coded coded =
+          reference::Quantize(reals[i], scale[pair], zero_point[pair], rule);
+      ASSERT_EQ(codes[i], coded.code) << i;
+      expected.non_finite += coded.non_finite;
+      expected.saturated += coded.saturated;
+    }
+    EXPECT_GT(expected.saturated, 0u);
+    EXPECT_EQ(cuts.non_finite, expected.non_finite);
+    EXPECT_EQ(cuts.saturated, expected.saturated);
+  }
+}
+
 TEST_P(AffineKernel, DividesAndDoesNotMultiply) {
   // docs/numerics.md, section 12: 127.499992 by division, 127.5 by reciprocal.
   const float real = 0.273939937f;
