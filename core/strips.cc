@@ -19,6 +19,22 @@ void Widen16(DataType dtype, const uint16_t* from, size_t count, float* to) {
   }
 }
 
+void ToFloat32(const float* from, size_t count, float* to) {
+  std::memcpy(to, from, count * sizeof(float));
+}
+
+void ToFloat32(const double* from, size_t count, float* to) {
+  kernels::NarrowToFloat32(from, count, to);
+}
+
+void ToFloat64(const float* from, size_t count, double* to) {
+  kernels::WidenFloat32(from, count, to);
+}
+
+void ToFloat64(const double* from, size_t count, double* to) {
+  std::memcpy(to, from, count * sizeof(double));
+}
+
 }  // namespace
 
 Scratch& Scratch::Get() {
@@ -72,15 +88,14 @@ const double* Widened<double>(DataType dtype, const std::byte* reals,
   return to;
 }
 
-template <>
-void Narrow<float>(const float* from, size_t count, DataType dtype,
-                   std::byte* reals) {
+template <typename T>
+void Narrow(const T* from, size_t count, DataType dtype, std::byte* reals) {
   switch (dtype) {
     case DataType::kFloat32:
-      std::memcpy(reals, from, count * sizeof(float));
+      ToFloat32(from, count, reinterpret_cast<float*>(reals));
       return;
     case DataType::kFloat64:
-      kernels::WidenFloat32(from, count, reinterpret_cast<double*>(reals));
+      ToFloat64(from, count, reinterpret_cast<double*>(reals));
       return;
     case DataType::kFloat16:
       kernels::NarrowToFloat16(from, count, reinterpret_cast<uint16_t*>(reals));
@@ -92,25 +107,8 @@ void Narrow<float>(const float* from, size_t count, DataType dtype,
   }
 }
 
-template <>
-void Narrow<double>(const double* from, size_t count, DataType dtype,
-                    std::byte* reals) {
-  switch (dtype) {
-    case DataType::kFloat32:
-      kernels::NarrowToFloat32(from, count, reinterpret_cast<float*>(reals));
-      return;
-    case DataType::kFloat64:
-      std::memcpy(reals, from, count * sizeof(double));
-      return;
-    case DataType::kFloat16:
-      kernels::NarrowToFloat16(from, count, reinterpret_cast<uint16_t*>(reals));
-      return;
-    case DataType::kBFloat16:
-      kernels::NarrowToBFloat16(from, count,
-                                reinterpret_cast<uint16_t*>(reals));
-      return;
-  }
-}
+template void Narrow<float>(const float*, size_t, DataType, std::byte*);
+template void Narrow<double>(const double*, size_t, DataType, std::byte*);
 
 kernels::CodeKind CodeKindOf(size_t size, bool is_signed) {
   using kernels::CodeKind;
