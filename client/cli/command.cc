@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace halfstep::cli {
@@ -35,20 +36,33 @@ void ExplainFailuresWith(
 }
 
 ExitCode Fail(ExitCode code, const absl::Status& status) {
-  std::fprintf(stderr, "halfstep: %s\n", OneLine(status.message()).c_str());
+  std::string line = OneLine(status.message());
+  // What the system says about a file ends with its reason.
+  if (code == ExitCode::kFile && !absl::StrContains(line, "; must ")) {
+    if (absl::StrContains(line, "cannot be written")) {
+      absl::StrAppend(&line, "; must be where you may write, with room left");
+    } else if (absl::StrContains(line, "cannot be read")) {
+      absl::StrAppend(&line, "; must be a file that you may read");
+    }
+  }
+  std::fprintf(stderr, "halfstep: %s\n", line.c_str());
   return code;
 }
 
 ExitCode FailCall(const absl::Status& given) {
   const absl::Status status = Explain()(given);
   if (absl::IsUnavailable(status)) {
-    return Fail(ExitCode::kUnreachable, absl::UnavailableError(absl::StrCat(
-                                            "no server: ", status.message())));
+    return Fail(ExitCode::kUnreachable,
+                absl::UnavailableError(absl::StrCat(
+                    "no server: ", status.message(),
+                    "; must be where a halfstep-server listens, or left out "
+                    "(--server) to run one here")));
   }
   if (absl::IsDeadlineExceeded(status)) {
     return Fail(ExitCode::kUnreachable,
                 absl::DeadlineExceededError(absl::StrCat(
-                    "no answer in time (see --timeout): ", status.message())));
+                    "no answer in time: ", status.message(),
+                    "; must come within --timeout SECONDS: give it more")));
   }
   return Fail(ExitCode::kRefused, status);
 }

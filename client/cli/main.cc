@@ -7,7 +7,10 @@
 #include <exception>
 #include <iostream>
 #include <new>
+#include <string>
+#include <vector>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "client/cli/command.h"
 
@@ -65,11 +68,34 @@ void AddGlobalOptions(CLI::App& app, GlobalOptions& globals) {
       ->option_text("ADDRESS");
   app.add_option("--timeout", globals.timeout_seconds,
                  "How long a call may take [$HALFSTEP_TIMEOUT, else 60]")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Validator(
+          [](const std::string& text) -> std::string {
+            double seconds = 0;
+            if (absl::SimpleAtod(text, &seconds) && seconds > 0) return "";
+            return absl::StrCat(text, "; must be seconds, above 0");
+          },
+          ""))
       ->envname("HALFSTEP_TIMEOUT")
       ->option_text("SECONDS");
   app.add_flag("--json", globals.json, "Print JSON");
   AddCredentialOptions(app, globals);
+}
+
+// What is wrong, and whose help says what is right.
+std::string UsageFault(const CLI::App& app, const CLI::ParseError& error) {
+  const std::vector<CLI::App*> commands = app.get_subcommands();
+  const std::string help = absl::StrCat(
+      "halfstep ", commands.empty() ? "" : commands.front()->get_name() + " ",
+      "--help");
+  // CLI11 asks for what is missing before it names what it does not know.
+  const std::vector<std::string> words = app.remaining(/*recurse=*/true);
+  if (words.empty() || (!commands.empty() && words.front()[0] != '-')) {
+    return absl::StrCat(error.what(), "; see ", help);
+  }
+  return absl::StrCat(
+      words.front(),
+      words.front()[0] == '-' ? ": no such option" : ": no such command",
+      "; must be one of ", help);
 }
 
 ExitCode Run(int argc, char** argv) {
@@ -99,10 +125,11 @@ ExitCode Run(int argc, char** argv) {
     return ExitCode::kDone;
   } catch (const CLI::ParseError& error) {
     return Fail(ExitCode::kUsage,
-                absl::InvalidArgumentError(std::string(error.what()) +
-                                           "; see halfstep --help"));
+                absl::InvalidArgumentError(UsageFault(app, error)));
   } catch (const std::bad_alloc&) {
-    return Fail(ExitCode::kFile, absl::ResourceExhaustedError("out of memory"));
+    return Fail(ExitCode::kFile,
+                absl::ResourceExhaustedError(
+                    "out of memory; must be a tensor that fits into it"));
   }
   if (!std::cout.flush()) {
     return Fail(ExitCode::kFile,

@@ -60,7 +60,7 @@ class Shell:
         if self._id == 0:
             os.chdir(folder)
             os.execvpe(name, [name, *START[name]], {**environment, "TERM": "xterm", "PS1": "> "})
-        self._type(f". '{setup}'; print_ready() {{ echo >>'{self._file}'; }}; print_ready\n".encode())
+        self._type(f". '{setup}'; echo >>'{self._file}'\n".encode())
         self._await_lines(1)
 
     def completed(self, line):

@@ -144,6 +144,7 @@ def test_hangup_reads_the_file_again(file, start_server, pb):
     assert eventually(log("changed: log_level"))
     file("log_level = 'error'")
     server.process.send_signal(signal.SIGHUP)
+
     # The line about it is of level info itself: a call without a line shows it.
     def silent():
         before = server.stderr()
