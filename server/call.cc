@@ -106,7 +106,8 @@ void Call::Sends(uint64_t bytes) {
 }
 
 bool Call::is_only_call() const {
-  return connection_ == nullptr || connection_->open_calls() == 1;
+  // One more may be over for the client, but not yet for us.
+  return connection_ == nullptr || connection_->open_calls() <= 2;
 }
 
 void Call::ReadBegins() {

@@ -19,9 +19,11 @@ namespace halfstep {
 
 class CallBacklog {
  public:
+  static constexpr int64_t kAlarmCalls = 256;
+
   // Counts the calls of the server that is built with it. One at a time.
   // `alarm` is called after each kAlarmCalls calls, from within gRPC's parsing:
-  // so it must be quick, and call nothing of gRPC.
+  // so while it lasts nothing is read, and it must call nothing of gRPC.
   std::unique_ptr<grpc::ContextAllocator> Counter(std::function<void()> alarm) {
     return std::make_unique<Allocator>(begun_, std::move(alarm));
   }
@@ -33,8 +35,6 @@ class CallBacklog {
   }
 
  private:
-  static constexpr int64_t kAlarmCalls = 256;
-
   using Count = std::shared_ptr<std::atomic<int64_t>>;
 
   // Leaves the allocating to gRPC: it asks for every call and tells its end.

@@ -48,9 +48,11 @@ constexpr double kCancelledPerSecond = 500;
 constexpr size_t kBacklogMax = 500;
 constexpr double kCancelledMaxPilingUp = 20;
 
-// Or what it may then have sent besides, if its calls are short: at most the
-// calls that it may have at once.
-constexpr uint64_t kUnaccountedBytesMaxPilingUp = uint64_t{1} << 20;
+// Before any of its calls has run there is only what it has sent: so many bytes
+// for each call that waits would be headers, and little else.
+constexpr size_t kBacklogLarge = 2000;
+constexpr uint64_t kHeaderBytesMin = 20;
+constexpr uint64_t kHeaderBytesMax = 1024;
 constexpr uint64_t kShortCallBytes = 4096;
 
 constexpr absl::Duration kSweepIntervalMin = absl::Milliseconds(10);
@@ -227,7 +229,7 @@ std::vector<std::string> Connections::Sweep(size_t backlog) {
   }
   std::vector<std::string> ended;
   for (const auto& [name, connection] : open) {
-    const std::string fault = connection->Fault(seconds, backlog > kBacklogMax);
+    const std::string fault = connection->Fault(seconds, backlog);
     if (fault.empty() || connection->is_ended_ ||
         !ShutDown(connection->fd_, connection->inode_)) {
       continue;
@@ -240,7 +242,8 @@ std::vector<std::string> Connections::Sweep(size_t backlog) {
   return ended;
 }
 
-std::string Connection::Fault(double seconds, bool is_piling_up) {
+std::string Connection::Fault(double seconds, size_t backlog) {
+  const bool is_piling_up = backlog > kBacklogMax;
   cancel_debt_ = std::max(0.0, cancel_debt_ - seconds * kCancelledPerSecond) +
                  static_cast<double>(cancelled_calls_.exchange(0));
   if (cancel_debt_ > (is_piling_up ? kCancelledMaxPilingUp : kCancelledMax)) {
@@ -263,7 +266,10 @@ std::string Connection::Fault(double seconds, bool is_piling_up) {
                  static_cast<uint64_t>(seconds * kUnaccountedBytesPerSecond));
   }
   uint64_t allowed = accounted_bytes_ + readable;
-  if (is_piling_up && *received > allowed + kUnaccountedBytesMaxPilingUp &&
+  const uint64_t unaccounted =
+      *received - std::min<uint64_t>(*received, accounted_bytes_);
+  if (backlog > kBacklogLarge && unaccounted >= kHeaderBytesMin * backlog &&
+      unaccounted <= kHeaderBytesMax * backlog &&
       message_bytes_ <= calls_ * kShortCallBytes) {
     return "it begins calls faster than they can be taken up";
   }

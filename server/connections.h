@@ -71,8 +71,8 @@ class Connection {
   // At most `bytes_max` of what came since `begin` is gone.
   void Forgive(uint64_t bytes_max, uint64_t begin);
   // Why it must be closed, `seconds` after this was asked last; empty if it
-  // must not. `is_piling_up`: gRPC has more calls than it can begin.
-  std::string Fault(double seconds, bool is_piling_up);
+  // must not. `backlog`: calls that nobody has taken up.
+  std::string Fault(double seconds, size_t backlog);
 
   const int fd_;
   const ino_t inode_;

@@ -42,6 +42,11 @@ constexpr uint64_t kIdleShare = 4;
 constexpr absl::Duration kQuietTime = absl::Milliseconds(50);
 constexpr absl::Duration kQuietTimeMax = absl::Seconds(1);
 
+// Calls that gRPC has begun and nobody has taken up, and how long it then waits
+// after each further CallBacklog::kAlarmCalls.
+constexpr size_t kBacklogAlarming = 1000;
+constexpr absl::Duration kBacklogPause = absl::Milliseconds(5);
+
 // How often a shutdown looks whether it must hurry.
 constexpr absl::Duration kHurryInterval = absl::Milliseconds(20);
 
@@ -84,12 +89,7 @@ class Server::Impl {
     SetReflection(HasReflection(options_.security), builder);
     SetTransport(options_, builder);
     absl::StatusOr<std::unique_ptr<Listener>> listener = Listener::Create(
-        options_, connections_,
-        [this] {
-          const size_t begun = backlog_.count();
-          return begun - std::min(begun, in_flight_.count());
-        },
-        log_);
+        options_, connections_, [this] { return Backlog(); }, log_);
     if (!listener.ok()) return listener.status();
     listener_ = *std::move(listener);
     listener_->Register(
@@ -97,8 +97,12 @@ class Server::Impl {
           return security_.CredentialsFor(address);
         },
         builder);
-    builder.SetContextAllocator(
-        backlog_.Counter([this] { listener_->Alarm(); }));
+    builder.SetContextAllocator(backlog_.Counter([this] {
+      listener_->Alarm();
+      // Whoever parses waits, so that what it would pile up stays in the
+      // socket until the listener has looked.
+      if (Backlog() > kBacklogAlarming) absl::SleepFor(kBacklogPause);
+    }));
     builder.RegisterService(&quantization_);
     builder.RegisterService(&calibration_);
     server_ = builder.BuildAndStart();
@@ -238,6 +242,15 @@ class Server::Impl {
             .log_lines_dropped = log_.dropped(),
             .certificate_expiry = security_.certificate_expiry(),
             .process = ReadProcessUsage()};
+  }
+
+  // Calls that gRPC has begun beyond those that ordinary clients can have.
+  size_t Backlog() const {
+    const size_t begun = backlog_.count();
+    const size_t ordinary =
+        std::min(in_flight_.count(), options_.load.max_waiting_calls +
+                                         options_.load.max_queued_calls);
+    return begun - std::min(begun, ordinary);
   }
 
   void Step(absl::string_view step) {

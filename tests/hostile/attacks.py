@@ -18,7 +18,7 @@ def declared_gigabyte(address):
         zeros = bytes(MIB)
         sent = 0
         while sent < 1 << 30:
-            more = client.send_body(1, zeros)
+            more = client.send_body(1, zeros, wait=3)
             sent += more
             if more < len(zeros):
                 break
@@ -117,7 +117,7 @@ def slow_header(address, seconds=3):
             time.sleep(0.02)
 
 
-def slow_bodies(address, calls=120, seconds=3):
+def slow_bodies(address, calls=120, seconds=6):
     """Calls whose bodies come a byte at a time."""
     with http2.Connection(address) as client:
         client.frames(0.1)
