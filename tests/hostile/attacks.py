@@ -48,7 +48,9 @@ def rapid_resets(address, count=40_000):
                 for stream in range(first, first + 200, 2))
             if not client.send(batch):
                 break
-        client.frames(0.3)
+        end = time.monotonic() + 5
+        while not client.closed and time.monotonic() < end:
+            client.frames(0.3)
         return client.closed
 
 
