@@ -96,7 +96,7 @@ struct ConnectionLimits {
 struct ServerOptions {
   // HOST:PORT (port 0 picks one) or unix:PATH.
   std::vector<std::string> listen;
-  // Threads that compute; 0 means as many as the machine has.
+  // Threads that compute; 0 means as many as the machine or its container has.
   int threads = 0;
   CallLimits call;
   LoadLimits load;
