@@ -44,8 +44,8 @@ constexpr absl::Duration kQuietTimeMax = absl::Seconds(1);
 
 // Calls that gRPC has begun and nobody has taken up, and how long it then waits
 // after each further CallBacklog::kAlarmCalls.
-constexpr size_t kBacklogAlarming = 1000;
-constexpr absl::Duration kBacklogPause = absl::Milliseconds(5);
+constexpr size_t kBacklogAlarming = 500;
+constexpr absl::Duration kBacklogPause = absl::Milliseconds(20);
 
 // How often a shutdown looks whether it must hurry.
 constexpr absl::Duration kHurryInterval = absl::Milliseconds(20);
