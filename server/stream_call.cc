@@ -115,6 +115,9 @@ class StreamCall final : public ByteReactor,
   }
 
   void OnDone() override {
+    // gRPC has waited for OnCancel, too, which may have been the last to hold
+    // it; so that ThreadSanitizer sees that.
+    { const absl::MutexLock lock(&mutex_); }
     Record();
     self_ = nullptr;
   }
