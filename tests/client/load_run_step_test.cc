@@ -93,7 +93,7 @@ class RunStepTest : public testing::Test {
                  const Verifier& verify = nullptr) {
     return RunStep(
         OneCall(),
-        ConnectChannels("127.0.0.1:" + std::to_string(port_), channels_),
+        ConnectChannels("127.0.0.1:" + std::to_string(port_), channels_, {}),
         options, verify, tick);
   }
   static bool Always(const Progress&) { return true; }
