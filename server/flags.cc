@@ -48,6 +48,7 @@ constexpr char kFooter[] =
     "  0   told to stop, or what was asked for is done\n"
     "  1   could not start: an address that is taken, for example\n"
     "  2   a flag is wrong\n"
+    "  3   it was told to stop, hung, and was ended by its own watch\n"
     "  78  the file, a variable, or a file that a setting names is wrong, or "
     "settings\n"
     "      contradict each other";

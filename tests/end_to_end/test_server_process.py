@@ -118,7 +118,7 @@ def test_a_port_that_is_taken():
 
 def test_help_and_version():
     ended = run("--help")
-    assert ended.returncode == 0 and "HALFSTEP_LISTEN" in ended.stdout and "Examples:" in ended.stdout
+    assert ended.returncode == 0 and "HALFSTEP_MAX_MESSAGE_BYTES" in ended.stdout and "Examples:" in ended.stdout
     ended = run("--version")
     assert ended.returncode == 0 and ended.stdout.strip()
 
