@@ -36,7 +36,8 @@ absl::Status ReadSize(const std::string& text, uint64_t& bytes) {
 absl::Status ReadMode(const std::string& text, uint32_t& mode) {
   constexpr absl::string_view kDigits = "01234567";
   if (text.empty() || text.size() > 5 ||
-      absl::string_view(text).find_first_not_of(kDigits) != text.npos) {
+      absl::string_view(text).find_first_not_of(kDigits) !=
+          absl::string_view::npos) {
     return Refused(text, "a mode in octal, such as 0660");
   }
   mode = 0;

@@ -26,7 +26,7 @@ constexpr uint64_t kQuotaShare = 2;
 // And for reads that are under way, each into a chunk of its own, and replies
 // in part: where the budget is small, gRPC would run out of its quota with
 // nothing but ordinary calls, and reset some of them.
-constexpr size_t kQuotaBytesExtra = 16 * kReadChunkBytes;
+constexpr size_t kQuotaBytesExtra = size_t{16} * kReadChunkBytes;
 
 int Milliseconds(absl::Duration time) {
   // INT_MAX stands for ever in gRPC.

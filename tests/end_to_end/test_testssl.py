@@ -31,6 +31,7 @@ LOOKED_AT = ["SSLv3", "TLS1", "TLS1_1", "TLS1_2", "TLS1_3", "heartbleed", "ROBOT
 
 @pytest.fixture
 def findings(start_server, tmp_path):
+    """What testssl.sh found, by its names for it."""
     program = shutil.which("testssl") or shutil.which("testssl.sh")
     if program is None:
         pytest.skip("no testssl: install Debian's testssl.sh")
@@ -38,12 +39,20 @@ def findings(start_server, tmp_path):
     (tmp_path / "ca.crt").write_bytes(authority.pem)
     certificate, key = authority.server().write(tmp_path, "server")
     running = start_server(f"--tls-cert={certificate}", f"--tls-key={key}")
-    report = tmp_path / "report.json"
+    found = look(program, running.address, tmp_path, "first.json")
+    # It warns where a look of its own could not connect in time, as on a busy machine.
+    if any(finding["severity"] == "WARN" and name not in EXPECTED for name, finding in found.items()):
+        found = look(program, running.address, tmp_path, "second.json")
+    return found
+
+
+def look(program, address, folder, name):
+    report = folder / name
     ended = subprocess.run(
         [program, "--quiet", "--color=0", "--warnings=off", "--nodns=none",
-         "--connect-timeout=5", "--openssl-timeout=5", f"--add-ca={tmp_path}/ca.crt",
+         "--connect-timeout=20", "--openssl-timeout=20", f"--add-ca={folder}/ca.crt",
          "--protocols", "--std", "--pfs", "--server-preference", "--server-defaults",
-         "--vulnerable", f"--jsonfile={report}", running.address],
+         "--vulnerable", f"--jsonfile={report}", address],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=800,
     )
     assert report.exists(), ended.stdout[-3000:] + ended.stderr[-3000:]
