@@ -94,13 +94,11 @@ class Connection:
         self.socket.close()
 
     def send(self, data):
-        """False: the server has closed the connection."""
+        """False: the server has closed the connection, or takes no more from it."""
         try:
             self.socket.sendall(data)
             return True
-        except socket.timeout:
-            raise
-        except OSError:
+        except OSError:  # a timeout is one
             self.closed = True
             return False
 
