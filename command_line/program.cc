@@ -29,7 +29,7 @@ Option DescribeOption(const CLI::Option& option) {
   const std::string type = option.get_type_name();
   if (option.get_items_expected_max() > 0) {
     // A text of a single blank hides what CLI11 would say.
-    const std::string text = option.get_option_text();
+    const std::string& text = option.get_option_text();
     described.placeholder =
         text.empty() ? type.substr(0, type.find(':')) : text;
     described.choices = Choices(type);
