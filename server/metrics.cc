@@ -145,7 +145,7 @@ class Metrics::Families {
   void CountWork(const CallWork& work) {
     const auto* const found =
         std::find(kSchemes.begin(), kSchemes.end() - 1, work.scheme);
-    const Work& counters = work_[found - kSchemes.begin()];
+    const Work& counters = work_[static_cast<size_t>(found - kSchemes.begin())];
     counters.elements->Increment(static_cast<double>(work.elements));
     if (work.saturated > 0) {
       counters.saturated->Increment(static_cast<double>(work.saturated));
@@ -165,7 +165,7 @@ class Metrics::Families {
     const auto* const found =
         std::find(kReasons.begin(), kReasons.end(), reason);
     if (found != kReasons.end())
-      refused_[found - kReasons.begin()]->Increment();
+      refused_[static_cast<size_t>(found - kReasons.begin())]->Increment();
   }
 
   std::string Text(const ServerReadings& readings) {
