@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <initializer_list>
 #include <tuple>
 #include <vector>
 
@@ -196,7 +197,8 @@ TEST_P(AffineKernel, ShortRunsAreCountedEachWithItsPair) {
   // Whole vectors, parts of them, and more of both than exceptions are kept of
   // before they are counted.
   const QuantizeRule<float> rule = {Order::kDivide, 0, 255};
-  for (const size_t length : {1, 2, 16, 31, 32, 33, 64, 100, 128, 129, 256}) {
+  for (const size_t length : std::initializer_list<size_t>{
+           1, 2, 16, 31, 32, 33, 64, 100, 128, 129, 256}) {
     SCOPED_TRACE(length);
     constexpr size_t kTimes = 77;
     const std::vector<float> reals =
