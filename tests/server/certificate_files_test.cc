@@ -81,12 +81,13 @@ TEST_F(CertificateFilesTest, RefusesTheKeyOfAnother) {
 TEST_F(CertificateFilesTest, RefusesEveryModeThatIsOpenToOthers) {
   const PemPair pair = MakePem();
   Write(pair);
-  for (const mode_t mode : {0601, 0602, 0604, 0610, 0620, 0660, 0666, 0644}) {
+  for (const mode_t mode :
+       {0601u, 0602u, 0604u, 0610u, 0620u, 0660u, 0666u, 0644u}) {
     SCOPED_TRACE(mode);
     WriteFile(files_.key, pair.key, mode);
     EXPECT_THAT(std::string(Read().message()), HasSubstr("open to others"));
   }
-  for (const mode_t mode : {0400, 0600, 0700}) {
+  for (const mode_t mode : {0400u, 0600u, 0700u}) {
     WriteFile(files_.key, pair.key, mode);
     EXPECT_TRUE(Read().ok()) << Read();
   }
