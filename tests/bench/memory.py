@@ -12,14 +12,14 @@ def measure_memory(build, stubs, options):
     with servers(build, stubs, "tcp", ("halfstep",)) as running:
         server = running["halfstep"]
         load(build, server, 0.1, "--sizes", KIB, "--concurrency", 1)
-        idle, _ = server.resident_bytes()
+        idle = server.resident_bytes()
         # The load tester asks once before it begins, one call at a time.
         load(build, server, 0.1, "--sizes", payload, "--concurrency", 1, "--channels", 1)
-        _, most = server.resident_bytes()
+        most = server.peak_bytes()
         flat = []
         for _ in range(2):
             load(build, server, seconds, "--sizes", "1KiB,16KiB,64KiB", "--rate", CALL_RATE)
-            flat.append(server.resident_bytes()[0])
+            flat.append(server.resident_bytes())
     row = {
         "payload_bytes": payload,
         "idle_bytes": idle,

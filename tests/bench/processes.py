@@ -6,10 +6,14 @@ import os
 import pathlib
 import signal
 import subprocess
+import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+sys.path.insert(0, str(ROOT / "tests" / "end_to_end"))
+
+import process_usage  # noqa: E402
+
 GB = 1e9
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -28,14 +32,13 @@ class Server:
         self.address = line.split()[-1]
 
     def cpu_seconds(self):
-        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")")[1].split()
-        return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
+        return process_usage.cpu_seconds(self.process.pid)
 
     def resident_bytes(self):
-        """What it holds in memory now, and the most so far."""
-        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        kib = dict(line.split(":", 1) for line in status.splitlines())
-        return tuple(int(kib[key].split()[0]) * KIB for key in ("VmRSS", "VmHWM"))
+        return process_usage.resident_bytes(self.process.pid)
+
+    def peak_bytes(self):
+        return process_usage.peak_bytes(self.process.pid)
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)

@@ -9,13 +9,13 @@ The reals are made as they are sent, and every reply is checked as it comes. The
 server's resident memory is read throughout: it must grow by at most 64 MiB.
 """
 import argparse
-import pathlib
 import sys
 import threading
 import time
 
 import numpy as np
 
+from process_usage import resident_bytes
 from server_process import ServerProcess, load_stubs
 
 GROWTH_MAX_MIB = 64
@@ -29,17 +29,14 @@ class Memory:
     """The resident memory of a process, sampled until stop()."""
 
     def __init__(self, pid):
-        self._path = pathlib.Path(f"/proc/{pid}/status")
+        self._pid = pid
         self.start = self.peak = self._read()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
         self._thread.start()
 
     def _read(self):
-        for line in self._path.read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) / 1024
-        raise RuntimeError("VmRSS: not found")
+        return resident_bytes(self._pid) / (1 << 20)
 
     def _sample(self):
         while not self._stop.wait(0.02):

@@ -87,6 +87,27 @@ def _import_stubs():
     return quantization_pb2, quantization_pb2_grpc
 
 
+def run_server(*flags, env=None):
+    """Runs a server that ends by itself; what it wrote and its exit code."""
+    return subprocess.run(
+        [binary("halfstep-server"), *flags],
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def eventually(happened, seconds=60):
+    """Whether happened() is true within `seconds`."""
+    end = time.monotonic() + seconds
+    while not happened():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
 class Refusal:
     """What a refused call said: `code`, `message`, `fields`, `has_retry_info`."""
 

@@ -1,34 +1,12 @@
 """Where the server's settings come from, from outside: file, variables, flags, SIGHUP."""
 
-import os
 import signal
-import subprocess
 import time
 import tomllib
 
 import pytest
 
-from server_process import binary
-
-
-def run(*flags, env=None):
-    """Runs the server until it ends by itself."""
-    return subprocess.run(
-        [binary("halfstep-server"), *flags],
-        env={**os.environ, **(env or {})},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-
-def eventually(happened):
-    """Waits until happened() is true, for at most a minute."""
-    for _ in range(600):
-        if happened():
-            return True
-        time.sleep(0.1)
-    return False
+from server_process import eventually, run_server
 
 
 @pytest.fixture
@@ -45,7 +23,7 @@ def file(tmp_path):
 
 def test_a_flag_wins_over_a_variable_and_that_over_the_file(file):
     path = file('threads = 3\nmax_waiting_calls = 4\nmax_queued_calls = 5\n')
-    shown = run(
+    shown = run_server(
         f"--config={path}", "--threads=9", "--print-config",
         env={"HALFSTEP_THREADS": "8", "HALFSTEP_MAX_WAITING_CALLS": "7"},
     )
@@ -58,11 +36,11 @@ def test_a_flag_wins_over_a_variable_and_that_over_the_file(file):
 
 
 def test_what_is_printed_is_a_file_that_says_the_same(file):
-    shown = run("--print-config", "--threads=3", "--listen=unix:/tmp/a \"b\".sock")
+    shown = run_server("--print-config", "--threads=3", "--listen=unix:/tmp/a \"b\".sock")
     printed = tomllib.loads(shown.stdout)
     assert printed["threads"] == 3
     assert printed["listen"] == ['unix:/tmp/a "b".sock']
-    again = run(f"--config={file(shown.stdout)}", "--print-config")
+    again = run_server(f"--config={file(shown.stdout)}", "--print-config")
     assert again.returncode == 0, again.stderr
     assert tomllib.loads(again.stdout) == printed
 
@@ -88,7 +66,7 @@ def test_the_file_may_be_named_by_a_variable(file, start_server):
 @pytest.mark.parametrize("flags", [[], ["--check-config"]])
 def test_a_wrong_file_is_one_line_and_exit_78(file, text, fault, flags):
     path = file(text)
-    refused = run(f"--config={path}", *flags)
+    refused = run_server(f"--config={path}", *flags)
     assert refused.returncode == 78
     assert refused.stdout == ""
     assert refused.stderr.startswith(f"halfstep-server: {path}:{fault}")
@@ -97,19 +75,19 @@ def test_a_wrong_file_is_one_line_and_exit_78(file, text, fault, flags):
 
 def test_a_wrong_variable_is_one_line_and_exit_78():
     for name, value in [("HALFSTEP_THREDS", "3"), ("HALFSTEP_THREADS", "x")]:
-        refused = run("--check-config", env={name: value})
+        refused = run_server("--check-config", env={name: value})
         assert refused.returncode == 78
         assert refused.stderr.startswith(f"halfstep-server: {name}: ")
         assert refused.stderr.count("\n") == 1
 
 
 def test_a_wrong_flag_is_exit_2():
-    assert run("--threads=x").returncode == 2
-    assert run("--threds=3").returncode == 2
+    assert run_server("--threads=x").returncode == 2
+    assert run_server("--threds=3").returncode == 2
 
 
 def test_what_is_right_is_exit_0_and_says_nothing(file):
-    checked = run(f"--config={file('threads = 3')}", "--check-config")
+    checked = run_server(f"--config={file('threads = 3')}", "--check-config")
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
 
 

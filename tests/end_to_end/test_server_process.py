@@ -1,8 +1,6 @@
 """halfstep-server from outside: flags, addresses, health, reflection, its end."""
-import os
 import signal
 import socket
-import subprocess
 import threading
 
 import grpc
@@ -11,22 +9,11 @@ import health_pb2_grpc
 import numpy as np
 import pytest
 
-from server_process import binary, load_stubs
+from server_process import load_stubs, run_server
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 SERVICES = ["halfstep.v1.QuantizationService", "halfstep.v1.CalibrationService"]
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
-
-
-def run(*flags, env=None):
-    """Runs the server until it ends by itself."""
-    return subprocess.run(
-        [binary("halfstep-server"), *flags],
-        env={**os.environ, **(env or {})},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
 
 
 def ramp(pb, count=1000):
@@ -80,7 +67,7 @@ def test_flags_and_variables(pb, start_server):
     assert info("--threads=3", env={"HALFSTEP_THREADS": "5"}).worker_threads == 3
     assert info("--max-message-bytes=2MiB").max_message_bytes == 2 << 20
     assert info("--max-bytes-in-flight=1GiB").max_bytes_in_flight == 1 << 30
-    for target in run("--list-simd-targets").stdout.split():
+    for target in run_server("--list-simd-targets").stdout.split():
         assert info(env={"HALFSTEP_SIMD_TARGET": target}).simd_target.upper() == target.upper()
 
 
@@ -99,7 +86,7 @@ def test_flags_and_variables(pb, start_server):
     ],
 )
 def test_a_start_that_fails(flags, code, fault):
-    ended = run(*flags)
+    ended = run_server(*flags)
     assert ended.returncode == code
     assert fault in ended.stderr
     assert ended.stderr.startswith("halfstep-server: ") and ended.stderr.count("\n") == 1
@@ -109,7 +96,7 @@ def test_a_start_that_fails(flags, code, fault):
 def test_a_port_that_is_taken():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        ended = run(f"--listen={address}")
+        ended = run_server(f"--listen={address}")
     assert ended.returncode == 1
     assert ended.stderr == (
         f"halfstep-server: {address}: cannot be bound: Address already in use; must be an address of this machine that is free\n"
@@ -117,9 +104,9 @@ def test_a_port_that_is_taken():
 
 
 def test_help_and_version():
-    ended = run("--help")
+    ended = run_server("--help")
     assert ended.returncode == 0 and "HALFSTEP_MAX_MESSAGE_BYTES" in ended.stdout and "Examples:" in ended.stdout
-    ended = run("--version")
+    ended = run_server("--version")
     assert ended.returncode == 0 and ended.stdout.strip()
 
 

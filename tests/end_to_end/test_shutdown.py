@@ -17,6 +17,7 @@ import health_pb2_grpc
 import numpy as np
 import pytest
 
+from process_usage import resident_bytes
 from server_process import ServerProcess, load_stubs
 
 ROUNDS = int(os.environ.get("TEST_SHUTDOWN_ROUNDS", "6"))
@@ -175,11 +176,7 @@ def test_a_large_reply_that_is_being_taken_arrives_whole(pb):
     data = reals(16 << 20, 3)
     tensor = pb.Tensor(dtype=1, shape=[len(data)], data=data.tobytes())
     call = server.quantization.FakeQuantize.future(pb.FakeQuantizeRequest(tensor=tensor))
-    while True:
-        status = open(f"/proc/{server.process.pid}/status").read()
-        resident = int(status.split("VmRSS:")[1].split()[0])
-        if resident > 100 << 10 or call.done():
-            break
+    while resident_bytes(server.process.pid) <= 100 << 20 and not call.done():
         time.sleep(0.002)
     server.process.send_signal(signal.SIGTERM)
     try:

@@ -1,6 +1,5 @@
 """Bearer tokens from outside: probed, rotated, and never told to anybody."""
 import hashlib
-import pathlib
 import subprocess
 import threading
 import time
@@ -11,6 +10,7 @@ import health_pb2_grpc
 import pytest
 
 from certificates import Authority, write_secret
+from process_usage import peak_bytes
 from server_process import Refusal, binary, load_stubs
 
 ALL = "all-may-be-called-0123456789"
@@ -187,17 +187,10 @@ def test_the_log_names_the_peer_and_never_the_token(guarded):
         assert secret not in log
 
 
-def peak_bytes(running):
-    """The most memory that the server's process had so far."""
-    text = pathlib.Path(f"/proc/{running.process.pid}/status").read_text()
-    line = next(line for line in text.splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) << 10
-
-
 def test_a_stranger_s_body_is_not_read(start_server, table):
     running = start_server(f"--token-file={table}", "--threads=1")
     assert code_of_info(running) == UNAUTHENTICATED
-    before = peak_bytes(running)
+    before = peak_bytes(running.process.pid)
     path = "/halfstep.v1.QuantizationService/Quantize"
     message = bytes(200 << 20)
 
@@ -211,7 +204,7 @@ def test_a_stranger_s_body_is_not_read(start_server, table):
     for each in knocks:
         each.join()
     # Of 800 MiB, what fits into windows and sockets' buffers.
-    assert peak_bytes(running) - before < 64 << 20
+    assert peak_bytes(running.process.pid) - before < 64 << 20
     assert running.stop() == 0
     lines = [line for line in running.stderr().splitlines() if "Service/Quantize" in line]
     assert len(lines) == 4 and all(" in=0 " in line for line in lines)

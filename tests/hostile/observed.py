@@ -1,33 +1,20 @@
 """A server under attack: what it costs, and what others see meanwhile."""
 
-import os
 import threading
 import time
 
 import grpc
 import numpy as np
 
+from process_usage import cpu_seconds, resident_bytes
 from server_process import ServerProcess, load_stubs
 
+MIB = 1 << 20
 CEILING_MIB = 300
 
 
 def resident_mib(pid):
-    with open(f"/proc/{pid}/status") as status:
-        for line in status:
-            if line.startswith("VmRSS"):
-                return int(line.split()[1]) / 1024
-    return 0
-
-
-def cpu_seconds(pid):
-    with open(f"/proc/{pid}/stat") as stat:
-        fields = stat.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def descriptors(pid):
-    return len(os.listdir(f"/proc/{pid}/fd"))
+    return resident_bytes(pid) / MIB
 
 
 class Observed:

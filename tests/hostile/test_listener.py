@@ -15,8 +15,9 @@ import pytest
 
 import attacks
 import raw_http2 as http2
-from observed import Observed, descriptors, start
-from server_process import binary
+from observed import Observed, start
+from process_usage import descriptors
+from server_process import binary, eventually
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -25,13 +26,6 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 def health(channel):
     stub = health_pb2_grpc.HealthStub(channel)
     return stub.Check(health_pb2.HealthCheckRequest(), timeout=10).status
-
-
-def eventually(condition, seconds=20):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def limit_descriptors(server, count):
@@ -55,7 +49,7 @@ def test_a_thousand_idle_connections():
     with Observed(server) as observed:
         assert attacks.connections(server.address, 1000) == 1000
     observed.check("1000 idle connections", cpu_max=5)
-    eventually(lambda: descriptors(server.process.pid) < 100)
+    assert eventually(lambda: descriptors(server.process.pid) < 100, seconds=20)
     assert server.stop() == 0
 
 
@@ -64,7 +58,7 @@ def test_half_greetings_are_cut_off():
     silent = [http2.dial(server.address) for _ in range(50)]
     with Observed(server) as observed:
         half = attacks.partial_greetings(server.address, 50)
-        eventually(lambda: all(http2.is_closed(one) for one in half + silent))
+        assert eventually(lambda: all(http2.is_closed(one) for one in half + silent), seconds=20)
     observed.check("half greetings", cpu_max=5, ceiling_mib=100)
     for one in half + silent:
         one.close()
@@ -80,9 +74,9 @@ def test_without_descriptors_it_recovers_and_health_says_so():
         limit_descriptors(server, descriptors(server.process.pid))
         # All of them are turned away, none is left waiting.
         assert attacks.connections(server.address, 300) == 0
-        eventually(lambda: health(channel) == NOT_SERVING)
+        assert eventually(lambda: health(channel) == NOT_SERVING, seconds=20)
     limit_descriptors(server, 1024)
-    eventually(lambda: health(channel) == SERVING)
+    assert eventually(lambda: health(channel) == SERVING, seconds=20)
     observed.check("no descriptors", cpu_max=5, ceiling_mib=100)
     text = server.stderr()
     assert "does not answer new connections" in text and "answers new connections again" in text
@@ -153,7 +147,7 @@ def test_names_and_families(host):
             call = channel.unary_unary("/halfstep.v1.QuantizationService/GetServerInfo")
             assert call(b"", timeout=10)
         name = "ipv4:127.0.0.1" if "127" in target else "ipv6:%5B::1%5D"
-        eventually(lambda: f"peer={name}:" in server.stderr())
+        assert eventually(lambda: f"peer={name}:" in server.stderr(), seconds=20)
     assert server.stop() == 0
 
 

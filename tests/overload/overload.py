@@ -20,6 +20,7 @@ import pathlib
 import subprocess
 import sys
 
+from process_usage import cpu_seconds, peak_bytes
 from server_process import ROOT, ServerProcess, binary
 
 GOODPUT_MIN = 0.8
@@ -56,19 +57,6 @@ def load(server, core, options, *how):
     return json.loads(done.stdout)["steps"][0]
 
 
-def status(pid, field):
-    """A line of /proc/PID/status, in bytes."""
-    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith(field + ":"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError(f"no {field} in /proc/{pid}/status")
-
-
-def cpu_seconds(pid):
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def measure(size, options):
     """Runs both steps on a fresh server; returns what was seen and what is wrong with it."""
     server_core, load_core = sorted(os.sched_getaffinity(0))[:2]
@@ -85,7 +73,7 @@ def measure(size, options):
         rate = FACTOR * closed["calls_per_second"]
         overload = load(server, load_core, options, "--sizes", size, "--rate", f"{rate:.0f}")
         after = cpu_seconds(pid)
-        peak = status(pid, "VmHWM")
+        peak = peak_bytes(pid)
         again = load(server, load_core, options, "--sizes", "64KiB", "--concurrency", "1")
     finally:
         code = server.stop()

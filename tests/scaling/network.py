@@ -12,8 +12,13 @@ import pathlib
 import re
 import signal
 import subprocess
+import sys
 import tempfile
 import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "end_to_end"))
+
+import process_usage  # noqa: E402
 
 NAME = "halfstep.test"
 PORT = 50051
@@ -144,9 +149,7 @@ class Server:
 
     def cpu_seconds(self):
         """Of the process that runs now."""
-        fields = pathlib.Path(f"/proc/{self._process.pid}/stat").read_text().rsplit(")", 1)[1]
-        return sum(map(int, fields.split()[11:13])) / os.sysconf("SC_CLK_TCK")
+        return process_usage.cpu_seconds(self._process.pid)
 
     def resident_bytes(self):
-        pages = pathlib.Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]
-        return int(pages) * os.sysconf("SC_PAGESIZE")
+        return process_usage.resident_bytes(self._process.pid)

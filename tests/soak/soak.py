@@ -17,8 +17,6 @@ Once it is quiet, both must be back near where they were before. Exits with 1 if
 
 import argparse
 import csv
-import os
-import pathlib
 import statistics
 import subprocess
 import sys
@@ -28,6 +26,7 @@ import time
 import grpc
 
 import test_storm
+from process_usage import descriptors, resident_bytes
 from server_process import ROOT, ServerProcess, binary, load_stubs
 
 MIB = 1 << 20
@@ -37,17 +36,6 @@ DESCRIPTOR_CEILING = 200
 KEPT_AT_EASE = 64 * MIB  # server/idle_memory.h
 QUIET_SECONDS = 12  # idle memory goes back after 5 s, looked at every second
 MESSAGE_BYTES = test_storm.MESSAGE_BYTES
-
-
-def memory(pid):
-    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError("no VmRSS")
-
-
-def descriptors(pid):
-    return len(os.listdir(f"/proc/{pid}/fd"))
 
 
 def come_and_go(server, end):
@@ -72,7 +60,7 @@ def watch(pid, end, warm):
     seen = []
     while (now := time.monotonic()) < end:
         if now >= warm:
-            seen.append((now - begin, memory(pid), descriptors(pid)))
+            seen.append((now - begin, resident_bytes(pid), descriptors(pid)))
         time.sleep(1)
     return seen
 
@@ -98,7 +86,7 @@ def main():
                            f"--max-bytes-in-flight={BUDGET}", "--log-level=error")
     pid = server.process.pid
     storm = test_storm.Storm(server, load_stubs()[0], seconds)
-    idle = (memory(pid), descriptors(pid))
+    idle = (resident_bytes(pid), descriptors(pid))
     begin = time.monotonic()
     end = begin + seconds
     storm.start(test_storm.KINDS)
@@ -110,7 +98,7 @@ def main():
     storm.join()
     coming.join(60)
     time.sleep(QUIET_SECONDS)
-    quiet = (memory(pid), descriptors(pid))
+    quiet = (resident_bytes(pid), descriptors(pid))
 
     out = ROOT / "build" / "soak"
     out.mkdir(parents=True, exist_ok=True)
