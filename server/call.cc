@@ -38,7 +38,7 @@ Call::Call(const ServedMethod& method, const CallEnvironment& environment,
   record_.method = method.name;
 }
 
-absl::Status Call::Open() {
+absl::Status Call::Open(Admission::Waiter& waiter) {
   metrics_.CountStarted();
   environment_.in_flight.Add(in_flight_);
   record_.request_id = RequestId(MetadataOf(context_, kRequestIdKey));
@@ -63,8 +63,13 @@ absl::Status Call::Open() {
                                     " calls are open on one connection"));
     }
   }
-  return environment_.authorization.Authorize(
-      record_.method, context_.client_metadata(), record_.caller);
+  if (absl::Status may = environment_.authorization.Authorize(
+          record_.method, context_.client_metadata(), record_.caller);
+      !may.ok()) {
+    return may;
+  }
+  return environment_.admission.Enter(limits().request_bytes_max(), waiter,
+                                      is_only_call());
 }
 
 grpc::Status Call::Close(const absl::Status& status) {
@@ -113,7 +118,7 @@ bool Call::is_only_call() const {
 void Call::ReadBegins() {
   reading_since_ = absl::Now();
   if (connection_ == nullptr) return;
-  read_begin_ = connection_->BeginRead(request_bytes_max());
+  read_begin_ = connection_->BeginRead(limits().request_bytes_max());
 }
 
 void Call::ReadEnds(bool ok, uint64_t bytes) {
@@ -121,9 +126,9 @@ void Call::ReadEnds(bool ok, uint64_t bytes) {
   if (ok) metrics_.CountReceived(bytes);
   if (connection_ == nullptr) return;
   if (ok) {
-    connection_->EndRead(request_bytes_max(), bytes);
+    connection_->EndRead(limits().request_bytes_max(), bytes);
   } else {
-    connection_->AbandonRead(request_bytes_max(), read_begin_);
+    connection_->AbandonRead(limits().request_bytes_max(), read_begin_);
   }
 }
 

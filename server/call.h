@@ -75,9 +75,10 @@ class Call {
        grpc::CallbackServerContext& context);
   ~Call() = default;
 
-  // Who calls, and whether they may; before anything is read. The call is in
-  // flight from here on, also if it is refused.
-  absl::Status Open();
+  // Who calls, and whether they may; then `waiter`, the call itself, is
+  // admitted now or later. Otherwise the call is refused. It is in flight from
+  // here on, also then; once admitted it may be over before this returns.
+  absl::Status Open(Admission::Waiter& waiter);
 
   // `status` as gRPC is to send it, with the trailers that go with it. Once.
   grpc::Status Close(const absl::Status& status);
@@ -85,9 +86,6 @@ class Call {
   // The call is over: counts it and writes the log. Once, before `context`
   // goes.
   void Record();
-
-  // Whether its connection has no other call under way.
-  bool is_only_call() const;
 
   // gRPC begins to read a message of the call; it has read one of `bytes`, or,
   // not `ok`, will not read one any more.
@@ -114,9 +112,8 @@ class Call {
   bool must_move_on_ = false;  // from there to the executor
 
  private:
-  uint64_t request_bytes_max() const {
-    return limits().max_message_bytes + kFieldBytesAllowance;
-  }
+  // Whether its connection has no other call under way.
+  bool is_only_call() const;
 
   std::shared_ptr<Connection> connection_;  // null: unix sockets, in process
   uint64_t call_begin_ = 0;                 // as connection_ wants it

@@ -111,8 +111,7 @@ absl::Status CheckCallLimits(const CallLimits& limits) {
 // A call holds as much as the largest message while it is read, and its reply
 // as well while it computes.
 absl::Status ResolveBytesInFlight(ServerOptions& options) {
-  const uint64_t one_call =
-      2 * (options.call.max_message_bytes + kFieldBytesAllowance);
+  const uint64_t one_call = 2 * options.call.request_bytes_max();
   uint64_t& bytes = options.load.max_bytes_in_flight;
   if (bytes == 0) {
     const uint64_t memory = MemoryBytes();

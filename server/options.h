@@ -14,6 +14,10 @@
 
 namespace halfstep {
 
+// Room that a message has for everything but its payload when the payload is as
+// large as it may be.
+inline constexpr uint64_t kFieldBytesAllowance = uint64_t{64} << 10;
+
 // What one call may ask for. A call over one of these is RESOURCE_EXHAUSTED
 // without RetryInfo: it never succeeds on this server.
 struct CallLimits {
@@ -27,6 +31,11 @@ struct CallLimits {
   uint64_t max_values = 65'536;
   // Indices of a calibration axis.
   uint64_t max_calibration_summaries = 4'096;
+
+  // Bytes of the longest request: a payload and its fields.
+  uint64_t request_bytes_max() const {
+    return max_message_bytes + kFieldBytesAllowance;
+  }
 };
 
 // What all calls together may hold. A call past one of these is
@@ -120,10 +129,6 @@ struct ServerOptions {
 };
 
 inline constexpr char kAdminAddress[] = "127.0.0.1:50052";
-
-// Room that a message has for everything but its payload when the payload is as
-// large as it may be.
-inline constexpr uint64_t kFieldBytesAllowance = uint64_t{64} << 10;
 
 // The largest value of max_message_bytes: gRPC counts a message's bytes, and
 // protobuf a field's, in an int.

@@ -44,14 +44,8 @@ class StreamCall final : public ByteReactor,
 
   void Begin() {
     const std::shared_ptr<StreamCall> self = self_;
-    if (absl::Status opened = Open(); !opened.ok()) {
-      return Fail(std::move(opened));
-    }
-    const uint64_t most = limits().max_message_bytes + kFieldBytesAllowance;
-    if (absl::Status entered =
-            environment_.admission.Enter(most, *this, is_only_call());
-        !entered.ok()) {
-      Fail(std::move(entered));
+    if (absl::Status opened = Open(*this); !opened.ok()) {
+      Fail(std::move(opened));
     }
   }
 

@@ -38,11 +38,7 @@ class UnaryCall final : public ByteReactor,
   }
 
   void Begin() {
-    if (absl::Status opened = Open(); !opened.ok()) return End(opened);
-    const uint64_t most = limits().max_message_bytes + kFieldBytesAllowance;
-    const absl::Status entered =
-        environment_.admission.Enter(most, *this, is_only_call());
-    if (!entered.ok()) End(entered);
+    if (absl::Status opened = Open(*this); !opened.ok()) End(opened);
   }
 
  private:
