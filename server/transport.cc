@@ -19,6 +19,11 @@ constexpr int kFrameBytesMax = 1 << 20;
 // so that this is also the size of a large message's slices.
 constexpr int kReadChunkBytes = 1 << 20;
 
+// And the first one of a connection; gRPC doubles it for who fills it. With the
+// whole chunk from the start, gRPC 1.51 loses 576 bytes of each TLS connection:
+// the list of slices that its handshake reads into grows past what it frees.
+constexpr int kFirstReadChunkBytes = 1 << 18;
+
 // gRPC slows down once most of its quota is used: a share of the bytes in
 // flight more, 1 / 2, keeps it from doing so to calls that were admitted.
 constexpr uint64_t kQuotaShare = 2;
@@ -72,11 +77,12 @@ void SetConnectionLimits(const ConnectionLimits& limits,
 
 void SetTransport(const ServerOptions& options, grpc::ServerBuilder& builder) {
   builder.SetMaxReceiveMessageSize(
-      static_cast<int>(options.call.max_message_bytes + kFieldBytesAllowance));
+      static_cast<int>(options.call.request_bytes_max()));
   // Replies are bounded before they are made: Call::Allocate.
   builder.SetMaxSendMessageSize(-1);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kFrameBytesMax);
-  builder.AddChannelArgument(GRPC_ARG_TCP_READ_CHUNK_SIZE, kReadChunkBytes);
+  builder.AddChannelArgument(GRPC_ARG_TCP_READ_CHUNK_SIZE,
+                             kFirstReadChunkBytes);
   builder.AddChannelArgument(GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE, kReadChunkBytes);
   // gRPC inflates a message without a bound: half a megabyte of gzip becomes
   // more than 500 MiB. So a compressed request is refused before it is read, by
