@@ -48,7 +48,10 @@ class Echo : public grpc::CallbackGenericService {
       StartRead(&message_);
     }
     void OnReadDone(bool ok) override {
-      if (!ok) return;
+      if (!ok) {  // cancelled before it was read; it must still be ended
+        --behaviour_.in_flight;
+        return Finish(grpc::Status::CANCELLED);
+      }
       // Not on gRPC's thread, which others wait for.
       std::thread([this] {
         absl::SleepFor(absl::Microseconds(behaviour_.delay_us.load()));
