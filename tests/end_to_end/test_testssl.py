@@ -24,6 +24,12 @@ EXPECTED = {
     # Is asked for by its address: there is no name to ask CAA records for.
     "DNS_CAArecord": "no name in DNS",
 }
+# Looks that testssl.sh could not take, with the reason; what it finds when it can, counts.
+UNSEEN = {
+    # It resumes with the ticket of a connection that it closed at once, though TLS 1.3
+    # sends tickets after the handshake: whether there is one is a matter of time.
+    "sessionresumption_ticket": "check failed because of connect problem",
+}
 # Of each of these there must be a finding, or nothing was looked at.
 LOOKED_AT = ["SSLv3", "TLS1", "TLS1_1", "TLS1_2", "TLS1_3", "heartbleed", "ROBOT", "SWEET32",
              "LOGJAM", "RC4", "secure_renego", "cipherlist_NULL", "cipherlist_3DES_IDEA"]
@@ -39,20 +45,12 @@ def findings(start_server, tmp_path):
     (tmp_path / "ca.crt").write_bytes(authority.pem)
     certificate, key = authority.server().write(tmp_path, "server")
     running = start_server(f"--tls-cert={certificate}", f"--tls-key={key}")
-    found = look(program, running.address, tmp_path, "first.json")
-    # It warns where a look of its own could not connect in time, as on a busy machine.
-    if any(finding["severity"] == "WARN" and name not in EXPECTED for name, finding in found.items()):
-        found = look(program, running.address, tmp_path, "second.json")
-    return found
-
-
-def look(program, address, folder, name):
-    report = folder / name
+    report = tmp_path / "report.json"
     ended = subprocess.run(
         [program, "--quiet", "--color=0", "--warnings=off", "--nodns=none",
-         "--connect-timeout=20", "--openssl-timeout=20", f"--add-ca={folder}/ca.crt",
+         "--connect-timeout=5", "--openssl-timeout=5", f"--add-ca={tmp_path}/ca.crt",
          "--protocols", "--std", "--pfs", "--server-preference", "--server-defaults",
-         "--vulnerable", f"--jsonfile={report}", address],
+         "--vulnerable", f"--jsonfile={report}", running.address],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=800,
     )
     assert report.exists(), ended.stdout[-3000:] + ended.stderr[-3000:]
@@ -63,7 +61,9 @@ def test_nothing_that_matters_is_found(findings):
     bad = {
         name: (finding["severity"], finding["finding"])
         for name, finding in findings.items()
-        if finding["severity"] not in HARMLESS and name not in EXPECTED
+        if finding["severity"] not in HARMLESS
+        and name not in EXPECTED
+        and UNSEEN.get(name) != finding["finding"]
     }
     assert not bad, bad
     missing = [name for name in LOOKED_AT if name not in findings]
