@@ -5,7 +5,7 @@
 #include <string>
 
 #include "client/npy.h"
-#include "tests/client/temporary_folder.h"
+#include "tests/temporary_folder.h"
 
 namespace halfstep {
 namespace {

@@ -11,7 +11,7 @@
 #include <filesystem>
 #include <utility>
 
-#include "tests/client/temporary_folder.h"
+#include "tests/temporary_folder.h"
 
 namespace halfstep {
 namespace {

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "client/npy.h"
-#include "tests/client/temporary_folder.h"
+#include "tests/temporary_folder.h"
 
 namespace halfstep {
 namespace {

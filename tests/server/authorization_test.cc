@@ -9,8 +9,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "server/token_table.h"
-#include "tests/client/temporary_folder.h"
 #include "tests/server/pem.h"
+#include "tests/temporary_folder.h"
 
 namespace halfstep {
 namespace {

@@ -7,8 +7,8 @@
 #include "absl/time/clock.h"
 #include "server/secret_file.h"
 #include "server/tls.h"
-#include "tests/client/temporary_folder.h"
 #include "tests/server/pem.h"
+#include "tests/temporary_folder.h"
 
 namespace halfstep {
 namespace {

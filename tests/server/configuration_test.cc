@@ -3,11 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
 #include <string>
 
 #include "server/settings.h"
 #include "server/toml_file.h"
+#include "tests/temporary_folder.h"
 
 namespace halfstep {
 namespace {
@@ -18,9 +18,9 @@ using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
 std::string Written(const std::string& toml) {
-  std::string path = testing::TempDir() + "configuration_test.toml";
-  std::ofstream(path) << toml;
-  return path;
+  // Of this process: ctest runs tests side by side.
+  static const TemporaryFolder folder;
+  return folder.Write("configuration_test.toml", toml);
 }
 
 // A valid text for each setting that is not its default.

@@ -5,9 +5,10 @@
 #include <unistd.h>
 
 #include <filesystem>
-#include <fstream>
 #include <string>
 #include <thread>
+
+#include "tests/temporary_folder.h"
 
 namespace halfstep {
 namespace {
@@ -16,21 +17,15 @@ constexpr uint64_t kMiB = uint64_t{1} << 20;
 
 class ContainerLimits : public testing::Test {
  protected:
-  ContainerLimits() {
-    std::string pattern = testing::TempDir() + "cgroupXXXXXX";
-    root_ = mkdtemp(pattern.data());
-    files_ = {.mounted_at = root_ + "/cgroup", .own_groups = root_ + "/self"};
-  }
-  ~ContainerLimits() override { std::filesystem::remove_all(root_); }
-
   void Write(const std::string& path, const std::string& text) {
-    const std::filesystem::path file = root_ + "/" + path;
+    const std::filesystem::path file = root_.Path(path);
     std::filesystem::create_directories(file.parent_path());
-    std::ofstream(file) << text;
+    root_.Write(path, text);
   }
 
-  std::string root_;
-  CgroupFiles files_;
+  const TemporaryFolder root_;
+  const CgroupFiles files_ = {.mounted_at = root_.Path("cgroup"),
+                              .own_groups = root_.Path("self")};
 };
 
 TEST_F(ContainerLimits, WithoutFilesTheMachineIsTheLimit) {

@@ -10,8 +10,8 @@
 
 #include "absl/strings/match.h"
 #include "absl/time/clock.h"
-#include "tests/client/temporary_folder.h"
 #include "tests/server/pem.h"
+#include "tests/temporary_folder.h"
 
 namespace halfstep {
 namespace {

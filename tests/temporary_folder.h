@@ -1,6 +1,6 @@
 // A folder that lives as long as a test.
-#ifndef HALFSTEP_TESTS_CLIENT_TEMPORARY_FOLDER_H_
-#define HALFSTEP_TESTS_CLIENT_TEMPORARY_FOLDER_H_
+#ifndef HALFSTEP_TESTS_TEMPORARY_FOLDER_H_
+#define HALFSTEP_TESTS_TEMPORARY_FOLDER_H_
 
 #include <gtest/gtest.h>
 #include <stdlib.h>
@@ -57,4 +57,4 @@ class TemporaryFolder {
 
 }  // namespace halfstep
 
-#endif  // HALFSTEP_TESTS_CLIENT_TEMPORARY_FOLDER_H_
+#endif  // HALFSTEP_TESTS_TEMPORARY_FOLDER_H_
