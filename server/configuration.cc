@@ -22,14 +22,16 @@ constexpr absl::string_view kPrefix = "HALFSTEP_";
 
 // Variables that begin like ours and are none of the server's settings.
 bool IsSomebodyElses(absl::string_view name) {
-  constexpr std::array<absl::string_view, 8> kNames = {
+  constexpr std::array<absl::string_view, 11> kNames = {
       // Read by server/flags.
       "HALFSTEP_CONFIG", "HALFSTEP_SIMD_TARGET",
       // The command line client's.
       "HALFSTEP_SERVER", "HALFSTEP_TIMEOUT",
-      // Where the tests find the tree, our programs and others.
+      // What the tests are told: where the tree, our programs and others are,
+      // and what must not be skipped.
       "HALFSTEP_ROOT", "HALFSTEP_BIN", "HALFSTEP_CHROMIUM",
-      "HALFSTEP_CONFORMANCE_SEED"};
+      "HALFSTEP_CONFORMANCE_SEED", "HALFSTEP_CONFORMANCE_OUT",
+      "HALFSTEP_ADDRESS", "HALFSTEP_REQUIRE_CONTAINERS"};
   if (absl::StartsWith(name, "HALFSTEP_CLIENT_") ||
       std::find(kNames.begin(), kNames.end(), name) != kNames.end()) {
     return true;

@@ -1,12 +1,13 @@
 """Where the server's settings come from, from outside: file, variables, flags, SIGHUP."""
 
+import re
 import signal
 import time
 import tomllib
 
 import pytest
 
-from server_process import eventually, run_server
+from server_process import ROOT, eventually, run_server
 
 
 @pytest.fixture
@@ -79,6 +80,15 @@ def test_a_wrong_variable_is_one_line_and_exit_78():
         assert refused.returncode == 78
         assert refused.stderr.startswith(f"halfstep-server: {name}: ")
         assert refused.stderr.count("\n") == 1
+
+
+def test_what_the_project_tells_its_tests_is_nothing_to_the_server():
+    scripts = [ROOT / "dev", ROOT / ".ci" / "run", *ROOT.glob("tests/*/run"), *ROOT.glob("tests/**/CMakeLists.txt")]
+    # Not -DHALFSTEP_..., which is CMake's.
+    told = {name for path in scripts for name in re.findall(r"\bHALFSTEP_[A-Z_]+(?==)", path.read_text())}
+    assert {"HALFSTEP_BIN", "HALFSTEP_REQUIRE_CONTAINERS"} <= told
+    allowed = run_server("--check-config", env={name: "1" for name in told})
+    assert (allowed.returncode, allowed.stderr) == (0, "")
 
 
 def test_a_wrong_flag_is_exit_2():
