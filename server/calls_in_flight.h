@@ -68,8 +68,8 @@ class CallInFlight {
 // Thread-safe.
 class CallsInFlight {
  public:
-  // `stall_timeout`: how long a client may neither send nor take anything while
-  // its call waits for it; infinite means for ever.
+  // `stall_timeout`: how long a client may take to send a message that its call
+  // waits for, or to take one; infinite means for ever.
   explicit CallsInFlight(absl::Duration stall_timeout);
   ~CallsInFlight();
   CallsInFlight(const CallsInFlight&) = delete;

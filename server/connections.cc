@@ -15,6 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/listening_socket.h"
+#include "server/transport.h"
 
 namespace halfstep {
 namespace {
@@ -25,13 +26,8 @@ constexpr uint64_t kUnaccountedBytesMax = uint64_t{8} << 20;
 constexpr double kUnaccountedBytesPerSecond = 16 << 10;
 
 // For a moment it may be more: data of calls that have come, but not yet to us.
-constexpr uint64_t kUnaccountedBytesMaxBriefly = uint64_t{64} << 20;
+constexpr uint64_t kUnaccountedBytesMaxBriefly = uint64_t{16} << 20;
 constexpr double kBrieflySeconds = 0.25;
-
-// What a call may have sent before anybody reads: gRPC's window for a stream,
-// which is 4 MiB or twice the bandwidth-delay product; 10 Gbit/s times 10 ms
-// would be 25 MB.
-constexpr uint64_t kWindowBytesMax = uint64_t{32} << 20;
 
 // Frames, records of TLS and the prefixes of messages: as a share of what they
 // carry, 1 / 64, and as much for each message that is short.
@@ -61,11 +57,6 @@ constexpr absl::Duration kSweepIntervalPerConnection = absl::Microseconds(200);
 constexpr absl::Duration kLookInterval = absl::Milliseconds(10);
 
 constexpr absl::Duration kSentInterval = absl::Milliseconds(2);
-
-// What a message may have that its call's window does not cover.
-uint64_t BeyondWindow(uint64_t bytes) {
-  return bytes - std::min(bytes, kWindowBytesMax);
-}
 
 std::optional<ino_t> InodeOf(int fd) {
   struct stat file {};
@@ -137,7 +128,7 @@ void Connection::EndCall(bool is_taken, uint64_t begin) {
 }
 
 uint64_t Connection::BeginRead(uint64_t bytes_max) {
-  readable_bytes_ += BeyondWindow(bytes_max);
+  readable_bytes_ += bytes_max;
   return received_bytes_;
 }
 
@@ -145,12 +136,12 @@ void Connection::EndRead(uint64_t bytes_max, uint64_t bytes) {
   // In this order, so that the sweep never sees less than there is.
   message_bytes_ += bytes;
   accounted_bytes_ += bytes + kMessageOverheadBytes;
-  readable_bytes_ -= BeyondWindow(bytes_max);
+  readable_bytes_ -= bytes_max;
 }
 
 void Connection::AbandonRead(uint64_t bytes_max, uint64_t begin) {
   Forgive(bytes_max, begin);
-  readable_bytes_ -= BeyondWindow(bytes_max);
+  readable_bytes_ -= bytes_max;
 }
 
 void Connection::Forgive(uint64_t bytes_max, uint64_t begin) {

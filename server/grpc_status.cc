@@ -80,7 +80,7 @@ std::string BusyLimit(const absl::Status& status) {
 
 absl::Status StalledError(absl::Duration timeout) {
   absl::Status status = absl::DeadlineExceededError(absl::StrCat(
-      "the client neither sent nor took anything for ",
+      "the client neither sent a whole message nor took one for ",
       absl::FormatDuration(timeout), "; must keep its call going"));
   status.SetPayload(kStalledPayload, absl::Cord());
   return status;

@@ -281,7 +281,7 @@ class Metrics::Families {
   std::array<Counter*, kReasons.size()> refused_ = {};
   Counter& stalled_ =
       AddCounter("halfstep_stalled_calls_total",
-                 "Calls ended since their client neither sent nor took.");
+                 "Calls ended since a message took their client too long.");
 
   // What is there now.
   Gauge& serving_ =

@@ -48,8 +48,8 @@ struct LoadLimits {
   size_t max_waiting_calls = 1'024;
   // Calls that are read and wait for a thread.
   size_t max_queued_calls = 1'024;
-  // How long a client may neither send nor take anything while its call waits
-  // for it: until then it holds a ticket. Infinite: for ever.
+  // How long a client may take to send a message that its call waits for, or to
+  // take one: until then the call holds a ticket. Infinite: for ever.
   absl::Duration stall_timeout = absl::Seconds(60);
 };
 

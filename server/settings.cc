@@ -198,8 +198,8 @@ void AddLoadLimits(std::vector<Setting>& settings) {
        .group = kLoadLimits,
        .kind = Kind::kSeconds,
        .description =
-           "Seconds that a client may neither send nor take anything "
-           "while its call waits for it",
+           "Seconds that a client may take to send a message that its "
+           "call waits for, or to take one",
        .field = At<&ServerOptions::load, &LoadLimits::stall_timeout>});
 }
 

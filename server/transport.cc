@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "absl/synchronization/mutex.h"
+
 namespace halfstep {
 namespace {
 
@@ -51,10 +53,14 @@ void SetConnectionLimits(const ConnectionLimits& limits,
   };
   set(GRPC_ARG_MAX_CONCURRENT_STREAMS, limits.max_streams_per_connection);
   set(GRPC_ARG_MAX_METADATA_SIZE, limits.max_metadata_bytes);
-  // The window of a stream follows the bandwidth-delay product, from 4 MiB on,
-  // and shrinks when the quota runs out. A fixed one costs a third more time
-  // for a call of 64 KiB: gRPC then leaves the connection's window at 64 KiB.
-  set(GRPC_ARG_HTTP2_BDP_PROBE, 1);
+  // With probing, gRPC opens 4 MiB and more for each call, whether anybody reads
+  // it or not: ten times too much load took 1,008 MiB where the budget is 512,
+  // and 404 without. What is longer than its window then waits one round trip
+  // for more, and the whole connection has 64 KiB for what nobody reads yet:
+  // calls of 16 to 256 KiB cost a third more, those of 1 MiB a seventh less
+  // (docs/benchmarks.md).
+  set(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  set(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kWindowBytesMax);
   set(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
       Milliseconds(limits.handshake_timeout));
   set(GRPC_ARG_MAX_CONNECTION_IDLE_MS,
@@ -76,6 +82,9 @@ void SetConnectionLimits(const ConnectionLimits& limits,
 }  // namespace
 
 void SetTransport(const ServerOptions& options, grpc::ServerBuilder& builder) {
+  // Debian builds abseil so that every lock looks for deadlocks, at a twentieth
+  // of the processor's time.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   builder.SetMaxReceiveMessageSize(
       static_cast<int>(options.call.request_bytes_max()));
   // Replies are bounded before they are made: Call::Allocate.

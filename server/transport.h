@@ -3,6 +3,8 @@
 #ifndef HALFSTEP_SERVER_TRANSPORT_H_
 #define HALFSTEP_SERVER_TRANSPORT_H_
 
+#include <cstdint>
+
 #include "server/options.h"
 
 namespace grpc {
@@ -11,6 +13,10 @@ class ServerBuilder;
 
 namespace halfstep {
 
+// What a client may send of a call that nobody reads yet.
+constexpr uint64_t kWindowBytesMax = uint64_t{64} << 10;
+
+// Of the whole process, in part.
 void SetTransport(const ServerOptions& options, grpc::ServerBuilder& builder);
 
 }  // namespace halfstep

@@ -190,13 +190,14 @@ int Serve(const std::string& mode, const std::string& address,
   defaults.listen = {address};
   const auto options = Resolve(defaults);
   if (!options.ok()) return 2;
-  SetTransport(*options, builder);
+  // Before the others: of two with one name, gRPC takes the first.
   for (const std::string& argument : arguments) {
     if (AddArgument(argument, builder)) continue;
     std::fprintf(stderr, "peer_server: %s; must be NAME=INTEGER\n",
                  argument.c_str());
     return 2;
   }
+  SetTransport(*options, builder);
   int port = 0;
   builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
   std::unique_ptr<NothingService> nothing;

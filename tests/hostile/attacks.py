@@ -18,7 +18,7 @@ def declared_gigabyte(address):
         zeros = bytes(MIB)
         sent = 0
         while sent < 1 << 30:
-            more = client.send_body(1, zeros, wait=3)
+            more = client.send_body(1, zeros, wait=0.05)
             sent += more
             if more < len(zeros):
                 break
@@ -26,14 +26,15 @@ def declared_gigabyte(address):
 
 
 def gzip_bomb(address, stream=1):
-    """522 KB of gzip that are 512 MiB; the frames that came back."""
+    """522 KB of gzip that are 512 MiB, as far as they are taken; the frames that came back."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     body = http2.message(packer.compress(bytes(512 * MIB)) + packer.flush(), compressed=1)
     with http2.Connection(address) as client:
         client.frames(0.1)
         client.open(stream, extra=[("grpc-encoding", "gzip")])
         client.send_body(stream, body, end=True)
-        return client.frames(0.5)
+        client.frames(0.5)
+        return client.seen
 
 
 def rapid_resets(address, count=40_000):

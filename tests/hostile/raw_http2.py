@@ -83,6 +83,7 @@ class Connection:
         self.window = 65535  # of the connection
         self.stream_window = 65535  # of a new stream
         self.windows = {}
+        self.seen = []  # all frames that came
         self.rest = b""
         self.closed = False
         self.send(PREFACE + frame(SETTINGS, 0, 0, settings))
@@ -138,6 +139,7 @@ class Connection:
             self.rest = self.rest[9 + length:]
             self._take(kind, flags, stream, payload)
             found.append((kind, flags, stream, payload))
+        self.seen += found
         return found
 
     def _take(self, kind, flags, stream, payload):

@@ -74,7 +74,7 @@ TEST_F(CallTest, EndsWhenItsClientDoesNotSend) {
   const grpc::Status status = first.Await();
   EXPECT_EQ(status.error_code(), StatusCode::DEADLINE_EXCEEDED);
   EXPECT_THAT(status.error_message(),
-              HasSubstr("neither sent nor took anything for 300ms"));
+              HasSubstr("neither sent a whole message nor took one for 300ms"));
   EXPECT_EQ(second.Await().error_code(), StatusCode::DEADLINE_EXCEEDED);
   // Two calls fit at once, and none may wait: both tickets come back, which may
   // take a moment longer than the client's news.

@@ -164,7 +164,7 @@ TEST_F(ConnectionsTest, WhatComesBeforeItsCallIsTakenUpHasAMoment) {
   Connections connections(Limits(10, 10));
   const Pair pair = Connect();
   ASSERT_TRUE(connections.Add(pair.server.get(), pair.peer));
-  Send(pair, 30 * kMib);
+  Send(pair, 16 * kMib);
   EXPECT_THAT(connections.Sweep(0), IsEmpty());
   absl::SleepFor(absl::Milliseconds(300));
   EXPECT_EQ(connections.Sweep(0).size(), 1u);
