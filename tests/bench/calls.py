@@ -8,8 +8,8 @@ SIDES = ("halfstep", "nothing", "generated", "numpy")
 
 # (bytes of reals, calls in flight): their product is at most 1 GiB.
 CALLS = [
-    (KIB, 1), (KIB, 32), (4 * KIB, 1), (64 * KIB, 1), (64 * KIB, 16),
-    (MIB, 1), (MIB, 8), (16 * MIB, 1), (16 * MIB, 4), (64 * MIB, 1),
+    (KIB, 1), (KIB, 32), (16 * KIB, 64), (64 * KIB, 1), (64 * KIB, 16),
+    (256 * KIB, 8), (MIB, 1), (MIB, 8), (16 * MIB, 1), (16 * MIB, 4), (64 * MIB, 1),
     (64 * MIB, 4), (255 * MIB, 1),
 ]  # fmt: skip
 QUICK_CALLS = [(KIB, 8), (MIB, 1)]

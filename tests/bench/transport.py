@@ -23,11 +23,10 @@ VARIANTS = {
     "chunk 64 KiB": [f"{name}={64 * KIB}" for name in CHUNK],
     "chunk 256 KiB": [f"{name}={256 * KIB}" for name in CHUNK],
     "chunk 4 MiB": [f"{name}={4 * MIB}" for name in CHUNK],
-    "window 64 KiB (default)": [f"{WINDOW}={64 * KIB}"],
-    "window 4 MiB": [f"{WINDOW}={4 * MIB}"],
+    "window 256 KiB": [f"{WINDOW}={256 * KIB}"],
     "window by probing (default)": [f"{PROBE}=1"],
 }
-SIZES = [MIB, 16 * MIB, 64 * MIB]
+SIZES = [64 * KIB, MIB, 16 * MIB, 64 * MIB]
 
 
 def measure_transport(build, stubs, options):

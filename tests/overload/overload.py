@@ -3,7 +3,7 @@
 1. A closed loop finds what the server answers when it is busy and nobody is refused.
 2. An open loop then sends ten times as many calls a second, whatever comes back.
 
-Goodput is right answers a second: a tenth of them is compared, bit for bit, with what
+Both, in turn, several times; what is judged is the median of the rounds. Goodput is right answers a second: a tenth of them is compared, bit for bit, with what
 the load tester computes itself. It must stay at four fifths of what it was, with the
 server's memory below the limit of which its budget is half, as the default is; and a
 call fails only by RESOURCE_EXHAUSTED or by its own deadline. Afterwards an ordinary
@@ -14,9 +14,11 @@ a load tester that is the bottleneck, or others on the machine, change less.
 """
 
 import argparse
+import collections
 import json
 import os
 import pathlib
+import statistics
 import subprocess
 import sys
 
@@ -33,6 +35,7 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--sizes", default="64KiB,1MiB", help="bytes of a tensor, a run each")
     parser.add_argument("--seconds", type=float, default=8, help="of each step")
+    parser.add_argument("--rounds", type=int, default=3, help="of both steps, in turn")
     parser.add_argument("--timeout", type=float, default=10, help="deadline of a call, in seconds")
     parser.add_argument("--channels", type=int, default=4, help="connections; each takes 128 calls at a time")
     parser.add_argument("--budget-mib", type=int, default=512, help="the server's max-bytes-in-flight")
@@ -58,37 +61,42 @@ def load(server, core, options, *how):
 
 
 def measure(size, options):
-    """Runs both steps on a fresh server; returns what was seen and what is wrong with it."""
+    """Runs both steps in turn on a fresh server; returns what was seen and what is wrong with it."""
     server_core, load_core = sorted(os.sched_getaffinity(0))[:2]
     server = ServerProcess("--threads=1", f"--max-bytes-in-flight={options.budget_mib}MiB", "--max-message-bytes=16MiB",
                            "--log-level=error")
+    closed, overload, errors, refused = [], [], collections.Counter(), collections.Counter()
     faults = []
     try:
         pid = server.process.pid
         # All of its threads: gRPC's are there already.
         subprocess.run(["taskset", "-a", "-p", "-c", str(server_core), str(pid)], check=True, capture_output=True)
-        before = cpu_seconds(pid)
-        closed = load(server, load_core, options, "--sizes", size, "--concurrency", "8")
-        between = cpu_seconds(pid)
-        rate = FACTOR * closed["calls_per_second"]
-        overload = load(server, load_core, options, "--sizes", size, "--rate", f"{rate:.0f}")
-        after = cpu_seconds(pid)
+        for _ in range(options.rounds):
+            before = cpu_seconds(pid)
+            closed.append(load(server, load_core, options, "--sizes", size, "--concurrency", "8"))
+            between = cpu_seconds(pid)
+            rate = FACTOR * closed[-1]["calls_per_second"]
+            overload.append(load(server, load_core, options, "--sizes", size, "--rate", f"{rate:.0f}"))
+            closed[-1]["server_cpu"], overload[-1]["server_cpu"] = between - before, cpu_seconds(pid) - between
+            for found, step in ((refused, closed[-1]), (errors, overload[-1])):
+                found.update({code: error["count"] for code, error in step["errors"].items()})
         peak = peak_bytes(pid)
         again = load(server, load_core, options, "--sizes", "64KiB", "--concurrency", "1")
     finally:
         code = server.stop()
     limit = 2 * options.budget_mib * MIB
+    shares = [over["calls_per_second"] / one["calls_per_second"] for one, over in zip(closed, overload)]
     seen = {
-        "size": size, "unloaded": closed["calls_per_second"], "rate": rate,
-        "goodput": overload["calls_per_second"], "share": overload["calls_per_second"] / closed["calls_per_second"],
-        "calls": overload["calls"], "ok": overload["ok"], "errors": overload["errors"],
-        "sent_per_second": overload["calls"] / overload["seconds"],
-        "unloaded_per_cpu_second": closed["ok"] / (between - before),
-        "goodput_per_cpu_second": overload["ok"] / (after - between),
-        "peak_bytes": peak, "limit_bytes": limit,
+        "size": size, "share": statistics.median(shares), "shares": shares,
+        "unloaded": statistics.median(step["calls_per_second"] for step in closed),
+        "sent_per_second": statistics.median(step["calls"] / step["seconds"] for step in overload),
+        "goodput": statistics.median(step["calls_per_second"] for step in overload),
+        "unloaded_per_cpu_second": statistics.median(step["ok"] / step["server_cpu"] for step in closed),
+        "goodput_per_cpu_second": statistics.median(step["ok"] / step["server_cpu"] for step in overload),
+        "errors": dict(errors), "peak_bytes": peak, "limit_bytes": limit,
     }
-    if closed["failed"]:
-        faults.append(f"refused without overload: {closed['errors']}")
+    if refused:
+        faults.append(f"refused without overload: {dict(refused)}")
     if seen["share"] < GOODPUT_MIN:
         faults.append(f"goodput fell to {seen['share']:.0%}; must be at least {GOODPUT_MIN:.0%}")
     if not set(seen["errors"]) <= ALLOWED:
