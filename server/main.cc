@@ -9,11 +9,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "server/call/idle_memory.h"
 #include "server/ending.h"
-#include "server/flags.h"
-#include "server/idle_memory.h"
 #include "server/server.h"
-#include "server/settings.h"
+#include "server/settings/flags.h"
+#include "server/settings/settings.h"
 
 namespace halfstep {
 namespace {

@@ -8,9 +8,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "core/field_error.h"
-#include "server/container_limits.h"
-#include "server/descriptor_limit.h"
-#include "server/security.h"
+#include "server/network/descriptor_limit.h"
+#include "server/security/security.h"
+#include "server/settings/container_limits.h"
 
 namespace halfstep {
 namespace {

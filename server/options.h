@@ -60,8 +60,8 @@ struct SecurityOptions {
   std::string tls_cert;
   std::string tls_key;
   std::string tls_client_ca;
-  // Bearer tokens and what they permit (server/token_table.h); empty: whoever
-  // reaches the server may call everything.
+  // Bearer tokens and what they permit (server/security/token_table.h); empty:
+  // whoever reaches the server may call everything.
   std::string token_file;
   // Serve other machines without TLS.
   bool allow_plaintext = false;

@@ -52,8 +52,8 @@ class Server {
   std::string DescribeShutdown() const;
 
   // Takes over what a running server can change: settings that
-  // server/settings.cc says can be reloaded, and the content of the files they
-  // name. The rest of `options` is not looked at.
+  // server/settings/settings.cc says can be reloaded, and the content of the
+  // files they name. The rest of `options` is not looked at.
   void Reload(const ServerOptions& options);
 
   // Lines of the log about the server as a whole.

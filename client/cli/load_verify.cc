@@ -17,7 +17,7 @@
 #include "core/quantize.h"
 #include "core/tensor.h"
 #include "halfstep/v1/quantization.pb.h"
-#include "server/convert.h"
+#include "server/api/convert.h"
 
 namespace halfstep::cli {
 namespace {

@@ -34,6 +34,9 @@ FORBIDDEN_INCLUDES = [
     (("client/cli/", "client/cli.", "client/cli_"), TBB + ("hwy/", "tests/") + SPDLOG + PROMETHEUS),
     ("client/", TBB + ("hwy/", "CLI/", "server/", "core/", "tests/") + SPDLOG + PROMETHEUS),
 ]
+# Folders of server/: each may include those before it, and what they all share.
+SERVER_FOLDERS = ("wire", "telemetry", "network", "security", "call", "api", "settings")
+SERVER_SHARED = ("server/options.h", "server/version.h")
 # Third-party code that stays behind one decision: (prefixes, where, most files).
 CONFINED = [
     (TBB, lambda path: path == "core/executor.cc", 1),
@@ -42,7 +45,7 @@ CONFINED = [
     (MICROHTTPD, lambda path: path.startswith("server/"), 1),
     # Certificates, tokens' digests, and the client's words for a handshake.
     (OPENSSL, lambda path: path.startswith(("server/", "client/cli/")), 3),
-    (("toml++/",), lambda path: path == "server/toml_file.cc", 1),
+    (("toml++/",), lambda path: path == "server/settings/toml_file.cc", 1),
     (("hwy/",), lambda path: path.startswith("core/kernels/") or path == "core/simd.cc", None),
 ]
 
@@ -103,6 +106,17 @@ def direction_of_includes(root):
                     if name.startswith(forbidden) and not own:
                         yield f"{path}:{number}: includes {name}; its layer must not"
                 break
+
+
+def order_of_server_folders(root):
+    for path, text in cpp_files(root):
+        folder = path.removeprefix("server/").split("/")[0]
+        if not path.startswith("server/") or folder not in SERVER_FOLDERS:
+            continue
+        before = tuple(f"server/{name}/" for name in SERVER_FOLDERS[:SERVER_FOLDERS.index(folder) + 1])
+        for number, name in includes(text):
+            if name.startswith("server/") and not name.startswith(before) and name not in SERVER_SHARED:
+                yield f"{path}:{number}: includes {name}; must be below {folder}: {', '.join(before)}"
 
 
 def confined_libraries(root):
@@ -193,6 +207,6 @@ def no_promises(root):
 
 
 RULES = [
-    direction_of_includes, confined_libraries, proto_imports, vague_names, exact_kernels,
+    direction_of_includes, order_of_server_folders, confined_libraries, proto_imports, vague_names, exact_kernels,
     header_guards, macros, short_files, silent_core, no_promises,
 ]

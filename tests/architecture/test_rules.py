@@ -23,10 +23,12 @@ CLEAN = {
         '#include "core/kernels/affine.h"\n#include "hwy/highway.h"\n'
         "const hn::Rebind<int16_t, D> di16;\nauto v = hn::DemoteTo(di16, w);\n"
         "const hn::Rebind<hwy::float16_t, D> df16;\nauto p = hn::PromoteTo(df, h);\n",
-    "server/call_log.cc": '#include "spdlog/spdlog.h"\n#include "core/tensor.h"\n',
+    "server/telemetry/call_log.cc": '#include "spdlog/spdlog.h"\n#include "core/tensor.h"\n',
+    "server/api/service.cc":
+        '#include "server/call/call.h"\n#include "server/options.h"\n#include "server/wire/wire.h"\n',
     "server/main.cc": '#include "spdlog/spdlog.h"\n#include "CLI/CLI.hpp"\n',
-    "server/metrics.cc": '#include "prometheus/counter.h"\n',
-    "server/admin.cc": "#include <microhttpd.h>\n",
+    "server/telemetry/metrics.cc": '#include "prometheus/counter.h"\n',
+    "server/network/admin.cc": "#include <microhttpd.h>\n",
     "client/client.cc": '#include "grpcpp/channel.h"\n#include "halfstep/v1/q.pb.h"\n',
     "client/cli/main.cc": '#include "server/server.h"\n#include "core/quantize.h"\n',
     "tests/core/tensor_test.cc": '#include "core/tensor.h"\n#include "server/server.h"\n',
@@ -45,6 +47,9 @@ PLANTED = [
     ("direction_of_includes", "client/client.h",
      guarded("client/client.h", '#include "core/spec.h"')),
     ("direction_of_includes", "client/load.cc", '#include "server/server.h"\n'),
+    ("order_of_server_folders", "server/wire/a.cc", '#include "server/call/call.h"\n'),
+    ("order_of_server_folders", "server/call/a.cc", '#include "server/server.h"\n'),
+    ("order_of_server_folders", "server/network/a.cc", '#include "server/security/security.h"\n'),
     ("confined_libraries", "core/a.cc", "#include <oneapi/tbb.h>\n"),
     ("confined_libraries", "core/a.cc", '#include "hwy/highway.h"\n'),
     ("confined_libraries", "server/third.cc", '#include "spdlog/spdlog.h"\n'),

@@ -9,7 +9,7 @@
 //   peer_server nothing|generated ADDRESS [ARGUMENT=INTEGER...]
 //
 // An ARGUMENT is one of gRPC's channel arguments, in place of what
-// server/transport.cc says: grpc.http2.max_frame_size=16384.
+// server/network/transport.cc says: grpc.http2.max_frame_size=16384.
 // Prints `listening on ADDRESS` and serves until SIGTERM.
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/grpcpp.h>
@@ -26,9 +26,9 @@
 #include "core/executor.h"
 #include "core/quantize.h"
 #include "halfstep/v1/quantization.grpc.pb.h"
-#include "server/idle_memory.h"
+#include "server/call/idle_memory.h"
+#include "server/network/transport.h"
 #include "server/options.h"
-#include "server/transport.h"
 
 namespace halfstep {
 namespace {

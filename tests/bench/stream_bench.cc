@@ -34,9 +34,9 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "halfstep/v1/quantization.pb.h"
+#include "server/network/transport.h"
 #include "server/options.h"
 #include "server/server.h"
-#include "server/transport.h"
 
 namespace halfstep {
 namespace {

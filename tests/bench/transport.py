@@ -1,4 +1,4 @@
-"""Settings of the transport, each beside the server's own (server/transport.cc).
+"""Settings of the transport, each beside the server's own (server/network/transport.cc).
 
 The server that does nothing has them, since whatever a setting gains or costs is
 gained or lost there. One setting at a time is put back to gRPC's default or moved.

@@ -21,9 +21,9 @@
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
-#include "server/byte_service.h"
-#include "server/call.h"
-#include "server/security.h"
+#include "server/call/byte_service.h"
+#include "server/call/call.h"
+#include "server/security/security.h"
 #include "tests/server/raw_client.h"
 
 namespace halfstep {

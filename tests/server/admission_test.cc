@@ -1,4 +1,4 @@
-#include "server/admission.h"
+#include "server/call/admission.h"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "absl/time/clock.h"
-#include "server/grpc_status.h"
+#include "server/wire/grpc_status.h"
 
 namespace halfstep {
 namespace {

@@ -1,4 +1,4 @@
-#include "server/authorization.h"
+#include "server/security/authorization.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,7 +8,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "server/token_table.h"
+#include "server/security/token_table.h"
 #include "tests/server/pem.h"
 #include "tests/temporary_folder.h"
 

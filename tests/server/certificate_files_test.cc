@@ -1,12 +1,12 @@
-#include "server/certificate_files.h"
+#include "server/security/certificate_files.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "server/secret_file.h"
-#include "server/tls.h"
+#include "server/security/secret_file.h"
+#include "server/security/tls.h"
 #include "tests/server/pem.h"
 #include "tests/temporary_folder.h"
 

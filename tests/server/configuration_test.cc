@@ -1,12 +1,12 @@
-#include "server/configuration.h"
+#include "server/settings/configuration.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <string>
 
-#include "server/settings.h"
-#include "server/toml_file.h"
+#include "server/settings/settings.h"
+#include "server/settings/toml_file.h"
 #include "tests/temporary_folder.h"
 
 namespace halfstep {

@@ -1,5 +1,5 @@
 // Connections over the loopback, whose other end keeps to no rule.
-#include "server/connections.h"
+#include "server/network/connections.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -14,8 +14,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "server/listening_socket.h"
-#include "server/watchdog.h"
+#include "server/network/listening_socket.h"
+#include "server/network/watchdog.h"
 
 namespace halfstep {
 namespace {

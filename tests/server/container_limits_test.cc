@@ -1,5 +1,5 @@
 // Control groups as the kernel and container engines lay them out, in a folder.
-#include "server/container_limits.h"
+#include "server/settings/container_limits.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "absl/time/clock.h"
-#include "server/readiness.h"
+#include "server/telemetry/readiness.h"
 
 namespace halfstep {
 namespace {

@@ -1,4 +1,4 @@
-#include "server/file_watch.h"
+#include "server/security/file_watch.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>

@@ -1,4 +1,4 @@
-#include "server/flags.h"
+#include "server/settings/flags.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "server/options.h"
-#include "server/settings.h"
+#include "server/settings/settings.h"
 
 namespace halfstep {
 namespace {

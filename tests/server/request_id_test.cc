@@ -1,4 +1,4 @@
-#include "server/request_id.h"
+#include "server/call/request_id.h"
 
 #include <gtest/gtest.h>
 

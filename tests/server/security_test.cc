@@ -1,4 +1,4 @@
-#include "server/security.h"
+#include "server/security/security.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "halfstep/v1/quantization.pb.h"
-#include "server/wire.h"
+#include "server/wire/wire.h"
 
 namespace halfstep {
 namespace {

@@ -1,4 +1,4 @@
-#include "server/tensors.h"
+#include "server/api/tensors.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -9,7 +9,7 @@
 #include <string>
 
 #include "core/field_error.h"
-#include "server/numbers.h"
+#include "server/api/numbers.h"
 
 namespace halfstep {
 namespace {

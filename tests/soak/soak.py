@@ -33,7 +33,7 @@ MIB = 1 << 20
 BUDGET = 256 * MIB
 MEMORY_CEILING = BUDGET + 150 * MIB
 DESCRIPTOR_CEILING = 200
-KEPT_AT_EASE = 64 * MIB  # server/idle_memory.h
+KEPT_AT_EASE = 64 * MIB  # server/call/idle_memory.h
 QUIET_SECONDS = 12  # idle memory goes back after 5 s, looked at every second
 MESSAGE_BYTES = test_storm.MESSAGE_BYTES
 

@@ -1,0 +1,155 @@
+// One message in, one message out.
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/status.h>
+
+#include <atomic>
+#include <memory>
+#include <new>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
+#include "server/call/byte_service.h"
+#include "server/wire/grpc_status.h"
+
+namespace halfstep {
+namespace {
+
+// The order is
+//
+//   Begin -> Admitted -> OnReadDone [-> MoveOn] -> Run -> Finish -> OnDone
+//
+// with a short cut to Finish from everywhere. Exactly one thread is in charge
+// of the call at any time, and hands it on; beside it only OnCancel may run,
+// which takes over where the call waits: for admission, or for a thread.
+// Whoever calls Finish touches the call no more: OnDone may follow at once.
+class UnaryCall final : public ByteReactor,
+                        private Admission::Waiter,
+                        private Call {
+ public:
+  static UnaryCall* Create(const ServedMethod& method,
+                           const CallHandler& handler,
+                           const CallEnvironment& environment,
+                           grpc::CallbackServerContext& context) {
+    auto* call = new UnaryCall(method, handler, environment, context);
+    call->self_.reset(call);
+    return call;
+  }
+
+  void Begin() {
+    if (absl::Status opened = Open(*this); !opened.ok()) End(opened);
+  }
+
+ private:
+  UnaryCall(const ServedMethod& method, const CallHandler& handler,
+            const CallEnvironment& environment,
+            grpc::CallbackServerContext& context)
+      : Call(method, environment, context), handler_(handler) {}
+
+  void Admitted(Ticket ticket) override {
+    ticket_ = std::move(ticket);
+    in_flight_.SetPhase(CallPhase::kReading);
+    ReadBegins();
+    StartRead(&request_);
+  }
+
+  void OnReadDone(bool ok) override {
+    ReadEnds(ok, request_.Length());
+    if (!ok) {
+      return End(context_.IsCancelled()
+                     ? absl::CancelledError("the client has gone")
+                     : absl::InvalidArgumentError(absl::StrCat(
+                           "request: no message; must be one message of at "
+                           "most ",
+                           limits().max_message_bytes, " bytes")));
+    }
+    record_.bytes_in = request_.Length();
+    // Most replies are no longer than their request; Allocate knows exactly. If
+    // there is no room for this guess, the ticket stays as it is, which
+    // suffices.
+    ticket_.Resize(2 * record_.bytes_in).IgnoreError();
+    is_inline_ = record_.bytes_in <= kInlineRequestBytesMax;
+    if (is_inline_) return Run();
+    MoveOn();
+  }
+
+  void OnCancel() override {
+    cancellation_.Cancel();
+    if (environment_.admission.Leave(*this)) {
+      End(absl::CancelledError("cancelled before it was read"));
+    } else if (is_queued_.exchange(false)) {
+      request_.Clear();
+      End(absl::CancelledError("cancelled while it waited for a thread"));
+    }
+  }
+
+  void OnDone() override {
+    Record();
+    self_ = nullptr;
+  }
+
+  // Runs, or runs again, on the executor.
+  void MoveOn() {
+    is_inline_ = false;
+    in_flight_.SetPhase(CallPhase::kQueue);
+    is_queued_.store(true);
+    // From here on OnCancel may end the call.
+    const std::shared_ptr<UnaryCall> self = self_;
+    if (executor().Submit([self] {
+          if (self->is_queued_.exchange(false)) self->Run();
+        })) {
+      return;
+    }
+    if (is_queued_.exchange(false)) {
+      End(BusyError("max_queued_calls", "too many calls wait for a thread"));
+    }
+  }
+
+  void Run() {
+    TakenUp();
+    in_flight_.SetPhase(CallPhase::kCompute);
+    const absl::Time begin = absl::Now();
+    absl::StatusOr<grpc::ByteBuffer> reply = Compute();
+    Computed(absl::Now() - begin);
+    if (is_inline_ && must_move_on_) return MoveOn();
+    request_.Clear();
+    if (!reply.ok()) return End(reply.status());
+    reply_ = *std::move(reply);
+    Sends(reply_.Length());
+    in_flight_.SetPhase(CallPhase::kWriting);
+    StartWriteAndFinish(&reply_, grpc::WriteOptions(), Close(absl::OkStatus()));
+  }
+
+  absl::StatusOr<grpc::ByteBuffer> Compute() {
+    if (absl::Status wanted = cancellation_.Check(); !wanted.ok())
+      return wanted;
+    try {
+      return handler_(request_, *this);
+    } catch (const std::bad_alloc&) {
+      return BusyError("memory", "out of memory");
+    }
+  }
+
+  void End(const absl::Status& status) { Finish(Close(status)); }
+
+  const CallHandler& handler_;
+  // Until OnDone; beside it, the executor's queue.
+  std::shared_ptr<UnaryCall> self_;
+  std::atomic<bool> is_queued_{false};
+  grpc::ByteBuffer request_;
+  grpc::ByteBuffer reply_;
+};
+
+}  // namespace
+
+ByteReactor* StartUnaryCall(const ServedMethod& method,
+                            const CallHandler& handler,
+                            const CallEnvironment& environment,
+                            grpc::CallbackServerContext& context) {
+  UnaryCall* call = UnaryCall::Create(method, handler, environment, context);
+  call->Begin();
+  return call;
+}
+
+}  // namespace halfstep

@@ -1,0 +1,108 @@
+// What the server counts, as Prometheus reads it. docs/metrics.md has every
+// name.
+//
+// All time series are made when the server starts: which there are depends on
+// what it serves, never on what clients send. A method that nobody serves is
+// not counted anywhere.
+#ifndef HALFSTEP_SERVER_TELEMETRY_METRICS_H_
+#define HALFSTEP_SERVER_TELEMETRY_METRICS_H_
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "server/telemetry/call_record.h"
+#include "server/telemetry/calls_in_flight.h"
+#include "server/telemetry/process_usage.h"
+
+namespace prometheus {
+class Counter;
+class Histogram;
+}  // namespace prometheus
+
+namespace halfstep {
+
+// What others keep, at one moment.
+struct ServerReadings {
+  bool is_serving = false;
+  uint64_t bytes_in_flight = 0;
+  uint64_t bytes_in_flight_max = 0;
+  std::array<size_t, kCallPhaseCount> calls_in_flight = {};  // by CallPhase
+  size_t waiting_calls_max = 0;
+  size_t queued_calls_max = 0;
+  size_t connections = 0;
+  size_t connections_max = 0;
+  uint64_t connections_refused = 0;  // so far, as the next two
+  uint64_t connections_ended = 0;
+  uint64_t log_lines_dropped = 0;
+  std::optional<absl::Time> certificate_expiry;  // nothing without TLS
+  ProcessUsage process;
+};
+
+// The counts of one method. Thread-safe; costs some tens of nanoseconds.
+class MethodMetrics {
+ public:
+  void CountStarted();
+  void CountReceived(uint64_t bytes);  // one message
+  void CountSent(uint64_t bytes);
+  // The call is over.
+  void CountHandled(const CallRecord& record);
+
+ private:
+  friend class Metrics;
+  MethodMetrics() = default;
+
+  static constexpr size_t kCodes = 17;  // of gRPC, OK to UNAUTHENTICATED
+
+  prometheus::Counter* started_ = nullptr;
+  prometheus::Counter* messages_received_ = nullptr;
+  prometheus::Counter* messages_sent_ = nullptr;
+  prometheus::Counter* bytes_received_ = nullptr;
+  prometheus::Counter* bytes_sent_ = nullptr;
+  std::array<prometheus::Counter*, kCodes> handled_ = {};
+  prometheus::Histogram* handling_ = nullptr;
+  prometheus::Histogram* queue_ = nullptr;
+  prometheus::Histogram* compute_ = nullptr;
+  prometheus::Histogram* wire_ = nullptr;
+};
+
+// Thread-safe.
+class Metrics {
+ public:
+  struct Build {
+    absl::string_view version;
+    absl::string_view simd_target;
+    absl::string_view grpc_version;
+  };
+
+  explicit Metrics(const Build& build);
+  ~Metrics();
+  Metrics(const Metrics&) = delete;
+  Metrics& operator=(const Metrics&) = delete;
+
+  // The counts of a method, which live as long as this object.
+  // `service` "halfstep.v1.QuantizationService"; `method` "Quantize"; both
+  // ours, never a client's.
+  MethodMetrics& ForMethod(absl::string_view service, absl::string_view method);
+
+  // A call, or one message of it, did `work`.
+  void CountWork(const CallWork& work);
+
+  // A call ended with `status`, which is not OK.
+  void CountFailed(const absl::Status& status);
+
+  // Everything, in Prometheus' text format 0.0.4.
+  std::string Text(const ServerReadings& readings);
+
+ private:
+  class Families;
+  const std::unique_ptr<Families> families_;
+};
+
+}  // namespace halfstep
+
+#endif  // HALFSTEP_SERVER_TELEMETRY_METRICS_H_

@@ -1,0 +1,220 @@
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/message.h>
+#include <google/protobuf/wire_format_lite.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+
+#include "server/wire/slice_cursor.h"
+#include "server/wire/wire.h"
+
+namespace halfstep {
+namespace {
+
+using ::google::protobuf::Descriptor;
+using ::google::protobuf::FieldDescriptor;
+using ::google::protobuf::internal::WireFormatLite;
+using ::google::protobuf::io::CodedOutputStream;
+
+// The parser's own bounds: a tag has at most 5 bytes, a varint 10, and groups
+// and submessages nest at most 100 deep.
+constexpr int kTagBytesMax = 5;
+constexpr int kLengthBytesMax = 5;
+constexpr int kVarintBytesMax = 10;
+constexpr size_t kDepthMax = 100;
+
+constexpr uint32_t TagOf(int field) {
+  return WireFormatLite::MakeTag(field,
+                                 WireFormatLite::WIRETYPE_LENGTH_DELIMITED);
+}
+
+bool IsPayload(const FieldDescriptor& field) {
+  return field.number() == kPayloadField &&
+         field.type() == FieldDescriptor::TYPE_BYTES && !field.is_repeated();
+}
+
+bool HasPayload(const FieldDescriptor& field) {
+  if (field.type() != FieldDescriptor::TYPE_MESSAGE || field.is_repeated()) {
+    return false;
+  }
+  const FieldDescriptor* inner =
+      field.message_type()->FindFieldByNumber(kPayloadField);
+  return inner != nullptr && IsPayload(*inner);
+}
+
+void AppendVarint(uint32_t value, std::string& out) {
+  uint8_t bytes[kTagBytesMax];
+  const uint8_t* end = CodedOutputStream::WriteVarint32ToArray(value, bytes);
+  out.append(reinterpret_cast<const char*>(bytes),
+             static_cast<size_t>(end - bytes));
+}
+
+}  // namespace
+
+// One message being split.
+class Splitter {
+ public:
+  explicit Splitter(Payloads& payloads)
+      : payloads_(payloads), cursor_(payloads.slices_) {}
+
+  // Appends all fields of the message to `out`, payloads as empty ones.
+  bool Run(const Descriptor& type, std::string& out) {
+    return Fields(type, 0, kPayloadField, true, out);
+  }
+
+ private:
+  // Reads the fields of a `type` up to where `end` bytes are left. `key` is
+  // what its payload is filed under; submessages are looked into if it is the
+  // top.
+  bool Fields(const Descriptor& type, size_t end, int key, bool is_top,
+              std::string& out) {
+    while (cursor_.left() > end) {
+      const size_t mark = out.size();
+      uint32_t tag = 0;
+      if (!Tag(out, tag)) return false;
+      if ((tag & 7) != WireFormatLite::WIRETYPE_LENGTH_DELIMITED) {
+        if (!SkipValue(tag, out)) return false;
+        continue;
+      }
+      size_t length = 0;
+      if (!Length(end, out, length)) return false;
+      const FieldDescriptor* field =
+          type.FindFieldByNumber(static_cast<int>(tag >> 3));
+      if (field != nullptr && is_top) ForgetOthersOfOneof(*field);
+      if (field != nullptr && IsPayload(*field)) {
+        out.resize(mark);
+        AppendVarint(TagOf(kPayloadField), out);
+        out.push_back('\0');
+        TakePayload(key, length);
+      } else if (field != nullptr && is_top && HasPayload(*field)) {
+        out.resize(mark);
+        std::string nested;
+        if (!Fields(*field->message_type(), cursor_.left() - length,
+                    field->number(), false, nested)) {
+          return false;
+        }
+        AppendVarint(TagOf(field->number()), out);
+        AppendVarint(static_cast<uint32_t>(nested.size()), out);
+        out += nested;
+      } else if (!cursor_.Copy(length, out)) {
+        return false;
+      }
+    }
+    return cursor_.left() == end;
+  }
+
+  // Passes over one value that is not length-delimited; a group with all that
+  // is in it. The generated parser sees it all again, and applies its limit of
+  // depth to the message as a whole.
+  bool SkipValue(uint32_t tag, std::string& out) {
+    absl::InlinedVector<uint32_t, 8> groups;
+    while (true) {
+      uint64_t ignored = 0;
+      size_t length = 0;
+      bool read = false;
+      switch (tag & 7) {
+        case WireFormatLite::WIRETYPE_VARINT:
+          read = cursor_.Varint(kVarintBytesMax, out, ignored);
+          break;
+        case WireFormatLite::WIRETYPE_FIXED64:
+          read = cursor_.Copy(8, out);
+          break;
+        case WireFormatLite::WIRETYPE_FIXED32:
+          read = cursor_.Copy(4, out);
+          break;
+        case WireFormatLite::WIRETYPE_LENGTH_DELIMITED:
+          read = Length(0, out, length) && cursor_.Copy(length, out);
+          break;
+        case WireFormatLite::WIRETYPE_START_GROUP:
+          groups.push_back(tag >> 3);
+          read = groups.size() <= kDepthMax;
+          break;
+        case WireFormatLite::WIRETYPE_END_GROUP:
+          read = !groups.empty() && groups.back() == tag >> 3;
+          if (read) groups.pop_back();
+          break;
+        default:
+          break;
+      }
+      if (!read) return false;
+      if (groups.empty()) return true;
+      if (!Tag(out, tag)) return false;
+    }
+  }
+
+  bool Tag(std::string& out, uint32_t& tag) {
+    uint64_t value = 0;
+    if (!cursor_.Varint(kTagBytesMax, out, value)) return false;
+    tag = static_cast<uint32_t>(value);
+    return tag >> 3 != 0;
+  }
+
+  // Reads a length that leaves at least `end` bytes behind it.
+  bool Length(size_t end, std::string& out, size_t& length) {
+    uint64_t value = 0;
+    if (!cursor_.Varint(kLengthBytesMax, out, value)) return false;
+    length = value;
+    return cursor_.left() >= end && length <= cursor_.left() - end;
+  }
+
+  void TakePayload(int key, size_t length) {
+    Pieces pieces;
+    cursor_.Pass(length, [&pieces](const uint8_t* data, size_t size) {
+      pieces.Append({reinterpret_cast<const std::byte*>(data), size});
+    });
+    Forget(key);
+    payloads_.pieces_.emplace_back(key, std::move(pieces));
+  }
+
+  void Forget(int key) {
+    auto& pieces = payloads_.pieces_;
+    pieces.erase(
+        std::remove_if(pieces.begin(), pieces.end(),
+                       [key](const auto& entry) { return entry.first == key; }),
+        pieces.end());
+  }
+
+  // A field of a oneof clears the others, and with them their payloads. (All
+  // fields of a oneof that holds a payload are length-delimited.)
+  void ForgetOthersOfOneof(const FieldDescriptor& field) {
+    const auto* oneof = field.real_containing_oneof();
+    if (oneof == nullptr) return;
+    for (int i = 0; i < oneof->field_count(); ++i) {
+      if (oneof->field(i) != &field) Forget(oneof->field(i)->number());
+    }
+  }
+
+  Payloads& payloads_;
+  SliceCursor cursor_;
+};
+
+bool Payloads::Hold(const grpc::ByteBuffer& message) {
+  pieces_.clear();
+  slices_.clear();
+  return message.Dump(&slices_).ok();
+}
+
+const Pieces& Payloads::Under(int field) const {
+  static const Pieces* const kNone = new Pieces;
+  for (const auto& [key, pieces] : pieces_) {
+    if (key == field) return pieces;
+  }
+  return *kNone;
+}
+
+absl::Status Split(const grpc::ByteBuffer& message,
+                   google::protobuf::Message& fields, Payloads& payloads) {
+  std::string rest;
+  if (!payloads.Hold(message) ||
+      !Splitter(payloads).Run(*fields.GetDescriptor(), rest) ||
+      !fields.ParseFromString(rest)) {
+    return absl::InvalidArgumentError(
+        "request: cannot be parsed; must be a serialized " +
+        fields.GetDescriptor()->full_name());
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace halfstep
