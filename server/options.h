@@ -134,10 +134,16 @@ inline constexpr char kAdminAddress[] = "127.0.0.1:50052";
 // protobuf a field's, in an int.
 inline constexpr uint64_t kMessageBytesMax = (uint64_t{1} << 31) - (1 << 20);
 
+// What a client may send of a call that nobody reads yet: a window of HTTP/2.
+inline constexpr uint64_t kWindowBytesMax = uint64_t{64} << 10;
+
 // Calls whose request is at most this long, a tensor of 64 KiB and what stands
 // before it, are computed on the thread that read them: handing one over costs
 // as much processor time again as the call itself (docs/benchmarks.md).
 inline constexpr size_t kInlineRequestBytesMax = size_t{68} << 10;
+// And where there are more calls than threads, so that nobody waits for the
+// parts of one tensor: a tensor of 256 KiB.
+inline constexpr size_t kInlineRequestBytesMaxWhenBusy = size_t{260} << 10;
 
 // Unless their reply is longer than this: a short request can ask for a million
 // parameters.

@@ -69,7 +69,7 @@ class UnaryCall final : public ByteReactor,
     // there is no room for this guess, the ticket stays as it is, which
     // suffices.
     ticket_.Resize(2 * record_.bytes_in).IgnoreError();
-    is_inline_ = record_.bytes_in <= kInlineRequestBytesMax;
+    is_inline_ = record_.bytes_in <= inline_bytes_max();
     if (is_inline_) return Run();
     MoveOn();
   }
@@ -87,6 +87,13 @@ class UnaryCall final : public ByteReactor,
   void OnDone() override {
     Record();
     self_ = nullptr;
+  }
+
+  size_t inline_bytes_max() {
+    const auto threads = static_cast<size_t>(executor().threads());
+    return environment_.in_flight.count() > threads
+               ? kInlineRequestBytesMaxWhenBusy
+               : kInlineRequestBytesMax;
   }
 
   // Runs, or runs again, on the executor.

@@ -15,7 +15,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/network/listening_socket.h"
-#include "server/network/transport.h"
 
 namespace halfstep {
 namespace {

@@ -54,11 +54,7 @@ void SetConnectionLimits(const ConnectionLimits& limits,
   set(GRPC_ARG_MAX_CONCURRENT_STREAMS, limits.max_streams_per_connection);
   set(GRPC_ARG_MAX_METADATA_SIZE, limits.max_metadata_bytes);
   // With probing, gRPC opens 4 MiB and more for each call, whether anybody
-  // reads it or not: ten times too much load took 1,008 MiB where the budget is
-  // 512, and 404 without. What is longer than its window then waits one round
-  // trip for more, and the whole connection has 64 KiB for what nobody reads
-  // yet: calls of 16 to 256 KiB cost a third more, those of 1 MiB a seventh
-  // less (docs/benchmarks.md).
+  // reads it or not (docs/adr/0007-a-fixed-window.md).
   set(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   set(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kWindowBytesMax);
   set(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,

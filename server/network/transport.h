@@ -3,8 +3,6 @@
 #ifndef HALFSTEP_SERVER_NETWORK_TRANSPORT_H_
 #define HALFSTEP_SERVER_NETWORK_TRANSPORT_H_
 
-#include <cstdint>
-
 #include "server/options.h"
 
 namespace grpc {
@@ -12,9 +10,6 @@ class ServerBuilder;
 }  // namespace grpc
 
 namespace halfstep {
-
-// What a client may send of a call that nobody reads yet.
-constexpr uint64_t kWindowBytesMax = uint64_t{64} << 10;
 
 // Of the whole process, in part.
 void SetTransport(const ServerOptions& options, grpc::ServerBuilder& builder);

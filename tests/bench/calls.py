@@ -16,6 +16,14 @@ QUICK_CALLS = [(KIB, 8), (MIB, 1)]
 
 
 
+# The slowest side moves this much a second: a step is long enough for some calls of it.
+SLOWEST_BYTES_PER_SECOND = 150e6
+
+
+def seconds_of(size, concurrency, options):
+    return max(options.seconds, 2 * size * concurrency / SLOWEST_BYTES_PER_SECOND)
+
+
 def median_of(samples, key):
     values = [sample[key] for sample in samples if sample[key] is not None]
     return statistics.median(values) if values else None
@@ -29,7 +37,10 @@ def measure_calls(build, stubs, options, transport):
             for _ in range(options.rounds):
                 for name, server in running.items():
                     samples[name].append(
-                        closed_loop(build, server, size, concurrency, options.seconds)
+                        closed_loop(
+                            build, server, size, concurrency,
+                            seconds_of(size, concurrency, options),
+                        )  # fmt: skip
                     )
             row = {
                 "transport": transport,
