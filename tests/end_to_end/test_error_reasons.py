@@ -13,7 +13,7 @@ from test_errors import details
 
 ROOT = pathlib.Path(os.environ.get("HALFSTEP_ROOT", pathlib.Path(__file__).resolve().parents[2]))
 PAGE = (ROOT / "docs" / "errors.md").read_text()
-SOURCE = (ROOT / "server" / "grpc_status.cc").read_text()
+SOURCE = (ROOT / "server" / "wire" / "grpc_status.cc").read_text()
 QUANTIZE = "/halfstep.v1.QuantizationService/Quantize"
 # Seen in the log, or not to be had from outside: the page says so.
 NOT_PROVOKED = {"CANCELLED", "DEADLINE_EXCEEDED", "PRECONDITION", "NOT_SERVED", "INTERNAL"}

@@ -236,14 +236,19 @@ def test_made_up_methods_are_no_series(pb, start_server):
     watched = start_server(ADMIN, env={"MALLOC_ARENA_MAX": "1"})
     watched.quantization.Quantize(pb.QuantizeRequest(tensor=tensor(pb, [1])))
     call_made_up_methods(watched, 5_000)
-    before = when_over(watched, 1)
-    call_made_up_methods(watched, 100_000)
-    after = scrape(watched)
-    assert set(after.samples) == set(before.samples)
-    assert after.sum("grpc_server_handled_total") == 1
-    # Each name kept, with its counter, would be 100 bytes and more.
-    grown = after.sum("process_resident_memory_bytes") - before.sum("process_resident_memory_bytes")
-    assert grown < 8 * MIB
+    # Each name kept, with its counter, would be 100 bytes and more, every time; what a
+    # busy machine lets pile up stays once.
+    for _ in range(3):
+        before = when_over(watched, 1)
+        call_made_up_methods(watched, 100_000)
+        after = scrape(watched)
+        assert set(after.samples) == set(before.samples)
+        assert after.sum("grpc_server_handled_total") == 1
+        resident = [one.sum("process_resident_memory_bytes") for one in (before, after)]
+        if resident[1] - resident[0] < 8 * MIB:
+            break
+    else:
+        pytest.fail(f"each 100,000 names took some 8 MiB; at last {resident}")
 
 
 def test_nothing_that_a_caller_names_is_a_series(pb, watched):

@@ -51,7 +51,7 @@ def check_agreement(manifests):
     container = pod["containers"][0]
     flags = dict(re.fullmatch(r"--([a-z-]+)(?:=(.*))?", flag).groups()
                  for flag in container["args"])
-    settings = (ROOT / "server" / "settings.cc").read_text(encoding="utf-8")
+    settings = (ROOT / "server" / "settings" / "settings.cc").read_text(encoding="utf-8")
     for flag in flags:
         expect(f'"{flag.replace("-", "_")}"' in settings, f"--{flag} is a setting")
     needed = int(flags["drain-delay"]) + int(flags["drain-timeout"]) + MARGIN_SECONDS
@@ -80,7 +80,7 @@ def check_agreement(manifests):
         expect(found.items() <= labels.items(), f"{name} selects the servers")
     expect(manifests["service.yaml"]["spec"]["clusterIP"] == "None", "the service is headless")
     metric = manifests["horizontal_pod_autoscaler.yaml"]["spec"]["metrics"][0]["pods"]["metric"]
-    metrics = (ROOT / "server" / "metrics.cc").read_text(encoding="utf-8")
+    metrics = (ROOT / "server" / "telemetry" / "metrics.cc").read_text(encoding="utf-8")
     expect(f'"{metric["name"]}"' in metrics, f"{metric['name']} is a metric of the server")
     security = {**pod["securityContext"], **container["securityContext"]}
     expect(security["runAsNonRoot"] and security["readOnlyRootFilesystem"]
