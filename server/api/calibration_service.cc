@@ -64,27 +64,10 @@ absl::StatusOr<CalibrationQuestion> QuestionOf(
     const v1::ComputeParametersRequest& request) {
   const absl::StatusOr<Spec> spec = FromProto(request.spec());
   if (!spec.ok()) return UnderField("spec", spec.status());
-  CalibrationQuestion question = {.spec = *spec};
-  switch (request.method()) {
-    case v1::CALIBRATION_METHOD_UNSPECIFIED:
-    case v1::CALIBRATION_METHOD_MIN_MAX:
-      break;
-    case v1::CALIBRATION_METHOD_PERCENTILE:
-      question.method = CalibrationMethod::kPercentile;
-      break;
-    case v1::CALIBRATION_METHOD_MSE:
-      question.method = CalibrationMethod::kMse;
-      break;
-    case v1::CALIBRATION_METHOD_ENTROPY:
-      question.method = CalibrationMethod::kEntropy;
-      break;
-    default:
-      return FieldError("method",
-                        absl::StrCat(static_cast<int>(request.method()),
-                                     "; must be a value of "
-                                     "CalibrationMethod, 0 to 4"));
-  }
-  question.quantile = request.quantile();
+  const absl::StatusOr<CalibrationMethod> method = FromProto(request.method());
+  if (!method.ok()) return method.status();
+  CalibrationQuestion question = {
+      .spec = *spec, .method = *method, .quantile = request.quantile()};
   if (request.dtype() != v1::DATA_TYPE_UNSPECIFIED) {
     const absl::StatusOr<DataType> dtype = FromProto(request.dtype());
     if (!dtype.ok()) return dtype.status();

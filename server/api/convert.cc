@@ -10,8 +10,8 @@
 namespace halfstep {
 namespace {
 
-// Core's enums have the API's numbers, except that a core DataType is never
-// unspecified.
+// Core's enums have the API's numbers, except that a core DataType or
+// CalibrationMethod is never unspecified.
 static_assert(static_cast<int>(Scheme::kSymmetric) == v1::SCHEME_SYMMETRIC);
 static_assert(static_cast<int>(Scheme::kAsymmetric) == v1::SCHEME_ASYMMETRIC);
 static_assert(static_cast<int>(CodeType::kUint) == v1::CODE_TYPE_UINT);
@@ -35,6 +35,14 @@ static_assert(static_cast<int>(DataType::kFloat16) + 1 ==
               v1::DATA_TYPE_FLOAT16);
 static_assert(static_cast<int>(DataType::kBFloat16) + 1 ==
               v1::DATA_TYPE_BFLOAT16);
+static_assert(static_cast<int>(CalibrationMethod::kMinMax) + 1 ==
+              v1::CALIBRATION_METHOD_MIN_MAX);
+static_assert(static_cast<int>(CalibrationMethod::kPercentile) + 1 ==
+              v1::CALIBRATION_METHOD_PERCENTILE);
+static_assert(static_cast<int>(CalibrationMethod::kMse) + 1 ==
+              v1::CALIBRATION_METHOD_MSE);
+static_assert(static_cast<int>(CalibrationMethod::kEntropy) + 1 ==
+              v1::CALIBRATION_METHOD_ENTROPY);
 
 // OK if the API has a name for `value`, which protobuf passes through
 // unchecked.
@@ -121,6 +129,16 @@ absl::StatusOr<Spec> FromProto(const v1::QuantizationSpec& spec) {
   };
   if (spec.has_clamp()) result.clamp = FromProto(spec.clamp());
   return result;
+}
+
+absl::StatusOr<CalibrationMethod> FromProto(v1::CalibrationMethod method) {
+  if (method == v1::CALIBRATION_METHOD_UNSPECIFIED) {
+    return CalibrationMethod::kMinMax;
+  }
+  if (absl::Status status = CheckEnum("method", method); !status.ok()) {
+    return status;
+  }
+  return static_cast<CalibrationMethod>(static_cast<int>(method) - 1);
 }
 
 void ToProto(const Spec& spec, v1::QuantizationSpec& out) {

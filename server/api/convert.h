@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "absl/status/statusor.h"
+#include "core/calibration_parameters.h"
 #include "core/data_type.h"
 #include "core/error_report.h"
 #include "core/parameters.h"
@@ -25,6 +26,9 @@ v1::DataType ToProto(DataType dtype);
 // INVALID_ARGUMENT if an enum value is unknown.
 absl::StatusOr<Spec> FromProto(const v1::QuantizationSpec& spec);
 void ToProto(const Spec& spec, v1::QuantizationSpec& out);
+
+// kMinMax if unspecified; INVALID_ARGUMENT ("method") if unknown.
+absl::StatusOr<CalibrationMethod> FromProto(v1::CalibrationMethod method);
 
 // RESOURCE_EXHAUSTED ("scale" or "zero_point") if there are more than
 // `pairs_max`, before any is copied.

@@ -63,6 +63,23 @@ TEST(Convert, RefusesUnknownEnumValues) {
   EXPECT_EQ(FieldPath(FromProto(v1::DATA_TYPE_UNSPECIFIED).status()), "dtype");
 }
 
+TEST(Convert, EveryCalibrationMethod) {
+  EXPECT_EQ(*FromProto(v1::CALIBRATION_METHOD_UNSPECIFIED),
+            CalibrationMethod::kMinMax);
+  EXPECT_EQ(*FromProto(v1::CALIBRATION_METHOD_MIN_MAX),
+            CalibrationMethod::kMinMax);
+  EXPECT_EQ(*FromProto(v1::CALIBRATION_METHOD_PERCENTILE),
+            CalibrationMethod::kPercentile);
+  EXPECT_EQ(*FromProto(v1::CALIBRATION_METHOD_MSE), CalibrationMethod::kMse);
+  EXPECT_EQ(*FromProto(v1::CALIBRATION_METHOD_ENTROPY),
+            CalibrationMethod::kEntropy);
+  const absl::Status status =
+      FromProto(static_cast<v1::CalibrationMethod>(5)).status();
+  EXPECT_EQ(status.message(),
+            "method: 5; must be a value of CalibrationMethod, 0 to 4");
+  EXPECT_EQ(FieldPath(status), "method");
+}
+
 TEST(Convert, EveryDataTypeThereAndBack) {
   for (const DataType dtype : {DataType::kFloat32, DataType::kFloat64,
                                DataType::kFloat16, DataType::kBFloat16}) {
