@@ -25,6 +25,7 @@ constexpr char kExamples[] =
   halfstep load --server localhost:50051 --rates 100,200,400 --html load.html
   halfstep load --server localhost:50051 --sizes 4KiB:9,1MiB:1 \
       --rpcs quantize:3,dequantize:1 --concurrency 8 --verify 0.1
+  halfstep load --server localhost:50051 --rpcs parameters --concurrency 8
   halfstep load --server localhost:50051 --find-rate --p99-below 5ms
 
 A closed loop waits for the server and so sends less when it stalls; to see what

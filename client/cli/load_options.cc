@@ -26,7 +26,8 @@ const std::vector<std::pair<std::string, load::Rpc>>& Rpcs() {
       {"quantize", load::Rpc::kQuantize},
       {"dequantize", load::Rpc::kDequantize},
       {"fake-quantize", load::Rpc::kFakeQuantize},
-      {"error", load::Rpc::kError}};
+      {"error", load::Rpc::kError},
+      {"parameters", load::Rpc::kParameters}};
   return rpcs;
 }
 
@@ -194,12 +195,30 @@ absl::Status MakeSteps(const LoadOptions& options, double timeout_seconds,
   return absl::OkStatus();
 }
 
+// Refuses what makes no sense with or without ComputeParameters; the rest the
+// server refuses.
+absl::Status CheckParameters(const LoadOptions& options,
+                             const load::MixOptions& mix) {
+  const bool are_sent = mix.Sends(load::Rpc::kParameters);
+  if (!are_sent && !options.method.empty()) {
+    return Fault("--method", options.method,
+                 "given only with parameters among --rpcs");
+  }
+  if (are_sent && options.group_size != 0) {
+    return Fault("--group-size", absl::StrCat(options.group_size),
+                 "left out with parameters among --rpcs: a calibration state "
+                 "has no groups");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status MakeMixes(const LoadOptions& options, LoadPlan& plan) {
   load::MixOptions mix;
   absl::Status status = ReadMix("--rpcs", options.rpcs, RpcOf, mix.rpcs);
   if (status.ok()) {
     status = ReadMix("--schemes", options.schemes, SchemeOf, mix.schemes);
   }
+  if (status.ok()) status = CheckParameters(options, mix);
   if (!status.ok()) return status;
   mix.dtype = ValueOf<v1::DataType>(options.dtype);
   mix.spec.set_bits(options.bits);
@@ -208,6 +227,9 @@ absl::Status MakeMixes(const LoadOptions& options, LoadPlan& plan) {
     mix.spec.mutable_granularity()->mutable_group()->set_axis(-1);
     mix.spec.mutable_granularity()->mutable_group()->set_size(
         options.group_size);
+  }
+  if (!options.method.empty()) {
+    mix.method = ValueOf<v1::CalibrationMethod>(options.method);
   }
   mix.measure_error = options.measure_error;
   mix.seed = options.seed;
@@ -272,7 +294,7 @@ void AddLoadOptions(CLI::App& command, LoadOptions& options) {
 
   constexpr char kWhat[] = "What to send (lists are mixes: 4KiB:9,1MiB:1)";
   add(kWhat, "--rpcs", options.rpcs, "RPC[:WEIGHT],...",
-      "quantize, dequantize, fake-quantize, error [quantize]")
+      "quantize, dequantize, fake-quantize, error, parameters [quantize]")
       ->delimiter(',');
   CLI::Option* sizes = add(kWhat, "--sizes", options.sizes, "SIZE[:WEIGHT],...",
                            "Bytes of reals of a tensor [64KiB]")
@@ -292,6 +314,10 @@ void AddLoadOptions(CLI::App& command, LoadOptions& options) {
       ->check(CLI::IsMember(ShortNames<v1::Packing>()));
   add(kWhat, "--group-size", options.group_size, "N",
       "One scale per this many elements [one for all]");
+  add(kWhat, "--method", options.method,
+      Choice<v1::CalibrationMethod>().c_str(),
+      "Of parameters: how they are chosen [mse]")
+      ->check(CLI::IsMember(ShortNames<v1::CalibrationMethod>()));
   command
       .add_flag("--measure-error", options.measure_error,
                 "Ask quantize and fake-quantize for their error, too")

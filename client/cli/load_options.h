@@ -34,6 +34,7 @@ struct LoadOptions {
   uint32_t bits = 0;
   std::string packing;
   int64_t group_size = 0;
+  std::string method;  // empty: not given
   bool measure_error = false;
   uint64_t seed = 1;
 

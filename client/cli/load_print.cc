@@ -28,6 +28,8 @@ std::string RpcName(load::Rpc rpc) {
       return "fake-quantize";
     case load::Rpc::kError:
       return "error";
+    case load::Rpc::kParameters:
+      return "parameters";
   }
   return "";
 }
@@ -118,6 +120,9 @@ std::string Describe(const load::MixOptions& mix) {
       Entries(mix.schemes, [](v1::Scheme scheme) { return ShortName(scheme); }),
       mix.spec.granularity().has_group()
           ? absl::StrCat(", groups of ", mix.spec.granularity().group().size())
+          : "",
+      mix.Sends(load::Rpc::kParameters)
+          ? absl::StrCat(", method ", ShortName(mix.method))
           : "",
       mix.measure_error ? ", with the error" : "");
 }

@@ -12,11 +12,13 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
+#include "core/calibration_parameters.h"
 #include "core/error_report.h"
 #include "core/executor.h"
 #include "core/quantize.h"
 #include "core/tensor.h"
 #include "halfstep/v1/quantization.pb.h"
+#include "server/api/calibration_state.h"
 #include "server/api/convert.h"
 
 namespace halfstep::cli {
@@ -27,6 +29,7 @@ using AnswerOr = absl::StatusOr<std::unique_ptr<Message>>;
 
 // Limits are the server's business.
 constexpr uint64_t kPairsMax = std::numeric_limits<uint64_t>::max();
+constexpr uint64_t kSummariesMax = std::numeric_limits<uint64_t>::max();
 
 Pieces PiecesOf(const std::string& bytes) {
   return Pieces(absl::MakeConstSpan(
@@ -163,6 +166,31 @@ AnswerOr Answer(const v1::MeasureErrorRequest& request,
   return response;
 }
 
+AnswerOr Answer(const v1::ComputeParametersRequest& request,
+                const Execution& execution) {
+  const absl::StatusOr<Spec> spec = FromProto(request.spec());
+  if (!spec.ok()) return spec.status();
+  const absl::StatusOr<CalibrationMethod> method = FromProto(request.method());
+  if (!method.ok()) return method.status();
+  const absl::StatusOr<DataType> dtype = FromProto(request.dtype());
+  if (!dtype.ok()) return dtype.status();
+  const absl::StatusOr<CalibrationState> state =
+      FromProto(request.state(), kSummariesMax);
+  if (!state.ok()) return state.status();
+  const absl::StatusOr<CalibratedParameters> result =
+      ComputeParameters(*state,
+                        {.spec = *spec,
+                         .method = *method,
+                         .quantile = request.quantile(),
+                         .dtype = *dtype},
+                        execution);
+  if (!result.ok()) return result.status();
+  auto response = std::make_unique<v1::ComputeParametersResponse>();
+  ToProto(result->parameters, *response->mutable_parameters());
+  ToProto(result->expected_error, *response->mutable_expected_error());
+  return response;
+}
+
 template <typename Request>
 AnswerOr AnswerTo(const grpc::ByteBuffer& message, const Execution& execution) {
   Request request;
@@ -182,6 +210,8 @@ AnswerOr AnswerTo(const load::Variant& variant, const Execution& execution) {
       return AnswerTo<v1::FakeQuantizeRequest>(variant.request, execution);
     case load::Rpc::kError:
       return AnswerTo<v1::MeasureErrorRequest>(variant.request, execution);
+    case load::Rpc::kParameters:
+      return AnswerTo<v1::ComputeParametersRequest>(variant.request, execution);
   }
   return absl::InternalError("no such rpc");
 }

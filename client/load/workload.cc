@@ -8,6 +8,7 @@
 #include <cstring>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "client/client.h"
 
@@ -106,9 +107,52 @@ void SetRequest(const google::protobuf::Message& message, Variant& variant) {
   variant.request = grpc::ByteBuffer(&slice, 1);
 }
 
+// The state of `tensor`'s reals, by the server.
+absl::StatusOr<v1::CalibrationState> StateOf(const v1::Tensor& tensor,
+                                             Client& client) {
+  bool sent = false;
+  absl::StatusOr<v1::ObserveResponse> observed =
+      client.Observe([&](v1::ObserveRequest& request) -> absl::StatusOr<bool> {
+        if (std::exchange(sent, true)) return false;
+        *request.mutable_tensor() = tensor;
+        return true;
+      });
+  if (!observed.ok()) return observed.status();
+  return std::move(*observed->mutable_state());
+}
+
+// What the requests of one size are made of.
+struct Source {
+  v1::QuantizeRequest quantize;
+  v1::ComputeParametersRequest parameters;  // if it is among the RPCs
+};
+
+// Everything but the scheme.
+absl::StatusOr<Source> SourceOf(const MixOptions& options, uint64_t bytes,
+                                Client& client) {
+  Source source;
+  *source.quantize.mutable_spec() = options.spec;
+  *source.quantize.mutable_tensor() = TensorOf(options, bytes);
+  source.quantize.set_measure_error(options.measure_error);
+  if (!options.Sends(Rpc::kParameters)) return source;
+  absl::StatusOr<v1::CalibrationState> state =
+      StateOf(source.quantize.tensor(), client);
+  if (!state.ok()) return state.status();
+  *source.parameters.mutable_state() = *std::move(state);
+  *source.parameters.mutable_spec() = options.spec;
+  source.parameters.set_method(options.method);
+  source.parameters.set_dtype(options.dtype);
+  return source;
+}
+
 // Sets variant.request, after the server has answered it once.
-absl::Status SetRequestOf(const v1::QuantizeRequest& base, Client& client,
+absl::Status SetRequestOf(const Source& source, Client& client,
                           Variant& variant) {
+  if (variant.rpc == Rpc::kParameters) {
+    SetRequest(source.parameters, variant);
+    return client.ComputeParameters(source.parameters).status();
+  }
+  const v1::QuantizeRequest& base = source.quantize;
   if (variant.rpc == Rpc::kFakeQuantize) {
     v1::FakeQuantizeRequest request;
     *request.mutable_spec() = base.spec();
@@ -148,8 +192,15 @@ const char* MethodOf(Rpc rpc) {
       return "FakeQuantize";
     case Rpc::kError:
       return "MeasureError";
+    case Rpc::kParameters:
+      return "ComputeParameters";
   }
   return "";
+}
+
+bool MixOptions::Sends(Rpc rpc) const {
+  return absl::c_any_of(
+      rpcs, [rpc](const Weighted<Rpc>& sent) { return sent.value == rpc; });
 }
 
 absl::StatusOr<Workload> Workload::Prepare(const MixOptions& options,
@@ -163,21 +214,23 @@ absl::StatusOr<Workload> Workload::Prepare(const MixOptions& options,
   }
   std::vector<Variant> variants;
   for (const Weighted<uint64_t>& size : options.sizes) {
-    v1::QuantizeRequest base;
-    *base.mutable_spec() = options.spec;
-    *base.mutable_tensor() = TensorOf(options, size.value);
-    base.set_measure_error(options.measure_error);
+    absl::StatusOr<Source> source = SourceOf(options, size.value, client);
+    if (!source.ok()) return source.status();
     for (const Weighted<v1::Scheme>& scheme : options.schemes) {
-      base.mutable_spec()->set_scheme(scheme.value);
+      source->quantize.mutable_spec()->set_scheme(scheme.value);
+      source->parameters.mutable_spec()->set_scheme(scheme.value);
       for (const Weighted<Rpc>& rpc : options.rpcs) {
         Variant variant;
         variant.rpc = rpc.value;
         variant.scheme = scheme.value;
         variant.real_bytes = size.value;
         variant.weight = size.weight * scheme.weight * rpc.weight;
-        variant.method = absl::StrCat("/halfstep.v1.QuantizationService/",
-                                      MethodOf(rpc.value));
-        const absl::Status status = SetRequestOf(base, client, variant);
+        variant.method =
+            absl::StrCat("/halfstep.v1.",
+                         rpc.value == Rpc::kParameters ? "CalibrationService/"
+                                                       : "QuantizationService/",
+                         MethodOf(rpc.value));
+        const absl::Status status = SetRequestOf(*source, client, variant);
         if (!status.ok()) return status;
         variants.push_back(std::move(variant));
       }

@@ -19,9 +19,15 @@ class Client;
 
 namespace halfstep::load {
 
-enum class Rpc : uint8_t { kQuantize, kDequantize, kFakeQuantize, kError };
+enum class Rpc : uint8_t {
+  kQuantize,
+  kDequantize,
+  kFakeQuantize,
+  kError,
+  kParameters,
+};
 
-// "Quantize", as the API spells it.
+// "Quantize", as the API spells it; ComputeParameters for kParameters.
 const char* MethodOf(Rpc rpc);
 
 template <typename T>
@@ -38,10 +44,15 @@ struct MixOptions {
   v1::DataType dtype = v1::DATA_TYPE_FLOAT32;
   // Everything but the scheme.
   v1::QuantizationSpec spec;
+  // Of ComputeParameters.
+  v1::CalibrationMethod method = v1::CALIBRATION_METHOD_MSE;
   // Whether Quantize and FakeQuantize are asked for their error, too.
   bool measure_error = false;
   // One seed gives the same tensors, and the same order of calls.
   uint64_t seed = 1;
+
+  // Whether it is among `rpcs`.
+  bool Sends(Rpc rpc) const;
 };
 
 // One kind of call.
@@ -58,7 +69,8 @@ struct Variant {
 class Workload {
  public:
   // Every combination of rpcs, sizes and schemes, weights multiplied. `client`
-  // answers each once: the codes for Dequantize and MeasureError are its, and
+  // answers each once: the codes for Dequantize and MeasureError are its, as is
+  // the calibration state for ComputeParameters (one per size, by Observe), and
   // what it refuses is refused here.
   //
   // INVALID_ARGUMENT if a size is no whole number of elements, or past the

@@ -199,6 +199,9 @@ def test_an_unreachable_server():
     assert said.startswith("halfstep: no server: ")
 
 
+PARAMETERS = ("--rpcs", "quantize,parameters")
+
+
 @pytest.mark.parametrize("arguments, says", [
     (("--rate", "0"), "--rate: 0; must be in (0, 1000000]"),
     (("--rate", "-5"), "--rate: -5; must be"),
@@ -225,6 +228,13 @@ def test_an_unreachable_server():
     (("--channels", "0"), "--channels: 0; must be in [1, 256]"),
     (("--find-rate", "--rates", "1,2"), "--find-rate: "),
     (("--p99-below", "1ms"), "--p99-below"),
+    (("--method", "mse"), "--method: mse; must be given only with parameters among --rpcs"),
+    ((*PARAMETERS, "--method", "average"), "--method"),
+    ((*PARAMETERS, "--group-size", "32"), "--group-size: 32; must be left out with parameters"),
+    # Refused by the server.
+    ((*PARAMETERS, "--bits", "33"), "spec.bits: 33; must be"),
+    ((*PARAMETERS, "--method", "entropy"), "method: ENTROPY; must be used with scheme SYMMETRIC and 2 to 8"),
+    ((*PARAMETERS, "--method", "entropy", "--schemes", "symmetric", "--bits", "32"), "method: ENTROPY; must be"),
 ])
 def test_options_out_of_range(server, arguments, says):
     assert says in refusal("load", "--server", server.address, *arguments, code=USAGE)
@@ -257,6 +267,30 @@ def test_verified_answers(server, spec):
         assert word in step["calls_sent"]
 
 
+@pytest.mark.parametrize("method, schemes, spec", [
+    ("mse", "asymmetric,symmetric", ()),
+    ("mse", "asymmetric,symmetric", ("--dtype", "float64", "--bits", "32")),
+    ("min_max", "asymmetric,symmetric", ("--dtype", "float16", "--bits", "4")),
+    ("percentile", "asymmetric,symmetric", ("--dtype", "bfloat16", "--bits", "12")),
+    ("entropy", "symmetric", ("--bits", "4", "--packing", "dense")),
+])
+def test_verified_parameters(server, method, schemes, spec):
+    (step,) = run("--server", server.address, *QUICK, *PARAMETERS, "--method", method, "--schemes", schemes,
+                  "--sizes", "1KiB,100000:0.5", *spec, "--verify")["steps"]
+    assert step["verified"] >= step["ok"] > 20
+    for words in ("quantize:1 + parameters:1", f", method {method}"):
+        assert words in step["calls_sent"]
+
+
+def test_parameters_alone(server):
+    """The state is what is sent, not the reals, and the method is MSE."""
+    (step,) = run("--server", server.address, *QUICK, "--rpcs", "parameters", "--sizes", "1MiB")["steps"]
+    assert step["ok"] > 0
+    assert step["calls_sent"] == "parameters, 1MiB, float32, 8 bits, asymmetric, method mse"
+    per_call = 1e9 * step["gb_per_second_in"] / step["calls_per_second"]
+    assert 1024 < per_call < 32768
+
+
 def test_without_a_server():
     results = run(*QUICK, *ALL_CALLS, "--measure-error", "--verify", "0.5")
     (step,) = results["steps"]
@@ -278,6 +312,20 @@ def flip_scale(reply):
     return flip_code(reply, reply.index(struct.pack("<d", scale)))
 
 
+def flip_first_scale(reply):
+    from halfstep.v1 import quantization_pb2 as pb
+
+    (scale,) = pb.ComputeParametersResponse.FromString(reply).parameters.scale
+    return flip_code(reply, reply.index(struct.pack("<d", scale)))
+
+
+def flip_expected_error(reply):
+    from halfstep.v1 import quantization_pb2 as pb
+
+    error = pb.ComputeParametersResponse.FromString(reply).expected_error
+    return flip_code(reply, reply.index(struct.pack("<d", error.mean_squared_error)))
+
+
 @pytest.mark.parametrize("rpc, method, change, says", [
     # 4096 codes of a byte.
     ("quantize", "Quantize", flip_code, "Quantize: tensor.codes[4086]: 0x"),
@@ -286,6 +334,10 @@ def flip_scale(reply):
     ("dequantize", "Dequantize", flip_code, "Dequantize: tensor.data[4093]: 0x"),
     ("fake-quantize", "FakeQuantize", flip_code, "FakeQuantize: tensor.data[4093]: 0x"),
     ("error", "MeasureError", flip_code, "MeasureError: modified: error."),
+    ("parameters", "ComputeParameters", flip_first_scale,
+     "ComputeParameters: modified: parameters.scale[0]: "),
+    ("parameters", "ComputeParameters", flip_expected_error,
+     "ComputeParameters: modified: expected_error.mean_squared_error: "),
     ("quantize", "Quantize", lambda reply: reply[:-1], "Quantize: the reply cannot be parsed"),
 ])
 def test_one_wrong_byte_is_noticed(server, rpc, method, change, says):
