@@ -69,7 +69,7 @@ class UnaryCall final : public ByteReactor,
     // there is no room for this guess, the ticket stays as it is, which
     // suffices.
     ticket_.Resize(2 * record_.bytes_in).IgnoreError();
-    is_inline_ = record_.bytes_in <= inline_bytes_max();
+    is_inline_ = IsShort();
     if (is_inline_) return Run();
     MoveOn();
   }
@@ -89,11 +89,13 @@ class UnaryCall final : public ByteReactor,
     self_ = nullptr;
   }
 
-  size_t inline_bytes_max() {
-    const auto threads = static_cast<size_t>(executor().threads());
-    return environment_.in_flight.count() > threads
-               ? kInlineRequestBytesMaxWhenBusy
-               : kInlineRequestBytesMax;
+  // Whether it is computed where it was read. Only for a request in between are
+  // the calls counted, which takes a lock.
+  bool IsShort() {
+    if (record_.bytes_in <= kInlineRequestBytesMax) return true;
+    return record_.bytes_in <= kInlineRequestBytesMaxWhenBusy &&
+           environment_.in_flight.count() >
+               static_cast<size_t>(executor().threads());
   }
 
   // Runs, or runs again, on the executor.
