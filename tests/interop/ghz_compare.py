@@ -21,10 +21,10 @@ import tempfile
 import numpy as np
 
 from languages import ROOT
-from recorder import Recorder
 
 sys.path.insert(0, str(ROOT / "tests" / "end_to_end"))
 import server_process  # noqa: E402
+from recorder import Recorder  # noqa: E402
 
 # The most that ghz may differ from the load tester.
 TOLERANCE = 0.15
