@@ -418,10 +418,8 @@ def test_refused_calls_are_counted_by_code(start_server):
     (step,) = run("--server", server.address, "--concurrency", "32", "--sizes", "1MiB",
                   "--duration", "1s")["steps"]
     refused = step["errors"]["RESOURCE_EXHAUSTED"]
-    assert refused["count"] > 0 and refused["first_message"] != ""
-    # gRPC may end a connection on which so much is refused (docs/testing.md).
-    assert set(step["errors"]) <= {"RESOURCE_EXHAUSTED", "UNAVAILABLE"}
-    assert sum(error["count"] for error in step["errors"].values()) == step["failed"]
+    assert refused["count"] == step["failed"] > 0
+    assert refused["first_message"] != ""
     assert step["calls"] == step["ok"] + step["failed"]
 
 
