@@ -153,6 +153,18 @@ def never_reads(address, path, body, calls=100, seconds=2):
         return sent
 
 
+def takes_no_replies(address, path, body, calls=32, seconds=2):
+    """Calls with large replies, for none of which there is a window. Bytes sent."""
+    with http2.Connection(address, settings=struct.pack(">HI", 4, 0)) as client:
+        client.frames(0.1)
+        sent = 0
+        for stream in range(1, 2 * calls, 2):
+            client.open(stream, path)
+            sent += client.send_body(stream, http2.message(body), end=True)
+        time.sleep(seconds)
+        return sent
+
+
 def connections(address, count, seconds=1):
     """Connections that say nothing; how many of them the server kept."""
     opened = []

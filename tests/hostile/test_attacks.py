@@ -85,17 +85,30 @@ def test_slow_bodies(server):
     assert observed.slowest < 4
 
 
-def test_a_client_that_never_reads(pb, server):
-    # 2 KiB of single bits, whose reals are 128 KiB: what no window holds back, since
-    # the client opens its own, and takes 30 calls to fill the server's.
-    codes = pb.QuantizedTensor(dtype=2, shape=[16384], codes=bytes(16384 // 8))
+DEQUANTIZE = "/halfstep.v1.QuantizationService/Dequantize"
+
+
+def single_bits(pb, count):
+    """A request of `count` bits, whose reals are 64 times as many bytes."""
+    codes = pb.QuantizedTensor(dtype=2, shape=[count], codes=bytes(count // 8))
     codes.parameters.spec.bits = 1
     codes.parameters.spec.packing = pb.PACKING_DENSE
     codes.parameters.scale.append(1)
     codes.parameters.zero_point.append(0)
-    body = pb.DequantizeRequest(tensor=codes).SerializeToString()
-    path = "/halfstep.v1.QuantizationService/Dequantize"
-    assert attack(server, "never reads", attacks.never_reads, path, body) > 20 * len(body)
+    return pb.DequantizeRequest(tensor=codes).SerializeToString()
+
+
+def test_a_client_that_never_reads(pb, server):
+    # Replies of 128 KiB: what no window holds back, since the client opens its own, and
+    # takes 30 calls to fill the server's.
+    body = single_bits(pb, 16384)
+    assert attack(server, "never reads", attacks.never_reads, DEQUANTIZE, body) > 20 * len(body)
+
+
+def test_a_client_that_takes_no_replies(pb, server):
+    # Replies of 8 MiB.
+    body = single_bits(pb, MIB)
+    assert attack(server, "takes no replies", attacks.takes_no_replies, DEQUANTIZE, body) >= 32 * len(body)
 
 
 def test_what_stalls_is_ended(pb):
