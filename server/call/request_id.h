@@ -19,7 +19,7 @@ inline constexpr char kTraceParentKey[] = "traceparent";
 inline constexpr size_t kRequestIdSizeMax = 128;
 
 // `given` if it is an identifier: 1 to kRequestIdSizeMax letters, digits and
-// any of -_.:/+=@. Otherwise a new one: 32 random hexadecimal digits.
+// any of -_.:/+=@. Otherwise a new one: 15 random hexadecimal digits.
 std::string RequestId(absl::string_view given);
 
 // The trace id of a traceparent, 32 hexadecimal digits; empty if it is none.

@@ -18,7 +18,7 @@ from raw_http2 import RawConnection
 from server_process import binary, load_stubs
 
 QUANTIZE = b"/halfstep.v1.QuantizationService/Quantize"
-MADE = re.compile(r"[0-9a-f]{32}")
+MADE = re.compile(r"[0-9a-f]{15}")
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 TRACE_PARENT = f"00-{TRACE}-b7ad6b7169203331-01"
 # Of a served call; those of a call that somebody named are there besides.
@@ -133,7 +133,7 @@ def test_the_format_that_is_chosen(pb, start_server, flags, is_json):
     if is_json:
         assert len(calls_of(running.stderr())) == 1
     else:
-        line = r"Quantize peer=\S+ request_id=[0-9a-f]{32} in=\d+ .* status=OK\n"
+        line = r"Quantize peer=\S+ request_id=[0-9a-f]{15} in=\d+ .* status=OK\n"
         assert len(re.findall(line, running.stderr())) == 1
 
 
