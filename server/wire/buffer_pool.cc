@@ -1,5 +1,7 @@
 #include "server/wire/buffer_pool.h"
 
+#include <grpc/slice.h>
+
 #include <bit>
 #include <new>
 #include <utility>
@@ -19,7 +21,6 @@ void Free(std::byte* data) {
 // `size` rounded up to a multiple of an eighth of its power of two, so that
 // tensors of nearly one size share buffers and at most an eighth is wasted.
 size_t CapacityFor(size_t size) {
-  if (size < BufferPool::kKeptBytesMin) return size;
   const size_t step = std::bit_floor(size) / 8;  // a power of two, too
   return (size + step - 1) & ~(step - 1);
 }
@@ -27,12 +28,14 @@ size_t CapacityFor(size_t size) {
 }  // namespace
 
 Buffer::Buffer(Buffer&& other) noexcept
-    : pool_(std::move(other.pool_)),
+    : slice_(std::exchange(other.slice_, grpc::Slice())),
+      pool_(std::move(other.pool_)),
       data_(std::exchange(other.data_, nullptr)),
       size_(std::exchange(other.size_, 0)),
       capacity_(std::exchange(other.capacity_, 0)) {}
 
 Buffer& Buffer::operator=(Buffer&& other) noexcept {
+  std::swap(slice_, other.slice_);
   std::swap(pool_, other.pool_);
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
@@ -41,7 +44,7 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
 }
 
 Buffer::~Buffer() {
-  if (data_ != nullptr) pool_->GiveBack(data_, capacity_);
+  if (pool_ != nullptr) pool_->GiveBack(data_, capacity_);
 }
 
 std::shared_ptr<BufferPool> BufferPool::Create(size_t idle_bytes_max) {
@@ -55,8 +58,17 @@ BufferPool::~BufferPool() {
 Buffer BufferPool::Take(size_t size) {
   Buffer buffer;
   if (size == 0) return buffer;
+  buffer.size_ = size;
+  if (size < kKeptBytesMin) {
+    // Not one that lies within the Slice object, which moves.
+    buffer.slice_ =
+        grpc::Slice(grpc_slice_malloc_large(size), grpc::Slice::STEAL_REF);
+    buffer.data_ = const_cast<std::byte*>(
+        reinterpret_cast<const std::byte*>(buffer.slice_.begin()));
+    return buffer;
+  }
   buffer.capacity_ = CapacityFor(size);
-  if (buffer.capacity_ >= kKeptBytesMin) {
+  {
     absl::MutexLock lock(&mutex_);
     // The youngest first: its pages are the likeliest to be in a cache.
     for (size_t i = idle_.size(); i-- > 0;) {
@@ -68,13 +80,12 @@ Buffer BufferPool::Take(size_t size) {
     }
   }
   if (buffer.data_ == nullptr) buffer.data_ = Allocate(buffer.capacity_);
-  buffer.size_ = size;
   buffer.pool_ = shared_from_this();
   return buffer;
 }
 
 void BufferPool::GiveBack(std::byte* data, size_t capacity) {
-  if (capacity < kKeptBytesMin || capacity > idle_bytes_max_) return Free(data);
+  if (capacity > idle_bytes_max_) return Free(data);
   std::vector<std::byte*> unwanted;
   {
     absl::MutexLock lock(&mutex_);

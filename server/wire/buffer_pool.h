@@ -6,6 +6,8 @@
 #ifndef HALFSTEP_SERVER_WIRE_BUFFER_POOL_H_
 #define HALFSTEP_SERVER_WIRE_BUFFER_POOL_H_
 
+#include <grpcpp/support/slice.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -20,8 +22,8 @@ namespace halfstep {
 
 class BufferPool;
 
-// Uninitialized memory, aligned to BufferPool::kAlignment. Goes back to its
-// pool, which it keeps alive, when it is destroyed. Moves, but does not copy.
+// Uninitialized memory. Goes back to its pool, which it keeps alive, when it is
+// destroyed. Moves, but does not copy.
 class Buffer {
  public:
   Buffer() = default;
@@ -33,7 +35,10 @@ class Buffer {
 
  private:
   friend class BufferPool;
+  friend grpc::Slice ToSlice(Buffer buffer);
 
+  // What data_ points into if that is no memory of the pool's.
+  grpc::Slice slice_;
   std::shared_ptr<BufferPool> pool_;
   std::byte* data_ = nullptr;
   size_t size_ = 0;
@@ -45,8 +50,8 @@ class BufferPool : public std::enable_shared_from_this<BufferPool> {
  public:
   // What every vector register is aligned to, and a cache line.
   static constexpr size_t kAlignment = 64;
-  // Smaller buffers are not kept: malloc serves them from memory it already
-  // has.
+  // Smaller buffers are neither kept nor aligned: malloc serves them from
+  // memory it already has, as slices that are ready to be sent.
   static constexpr size_t kKeptBytesMin = size_t{64} << 10;
 
   // `idle_bytes_max`: how many bytes may lie idle.

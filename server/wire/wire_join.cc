@@ -66,6 +66,7 @@ grpc::ByteBuffer JoinPayload(grpc::Slice payload) {
 grpc::Slice ToSlice(Buffer buffer) {
   const absl::Span<std::byte> bytes = buffer.bytes();
   if (bytes.empty()) return grpc::Slice();
+  if (buffer.pool_ == nullptr) return std::move(buffer.slice_);
   auto* owner = new Buffer(std::move(buffer));
   return grpc::Slice(
       bytes.data(), bytes.size(),
