@@ -27,26 +27,29 @@ namespace {
 class UnaryCall final : public ByteReactor,
                         private Admission::Waiter,
                         private Call {
+  struct Key {};  // nobody else has one
+
  public:
   static UnaryCall* Create(const ServedMethod& method,
                            const CallHandler& handler,
                            const CallEnvironment& environment,
                            grpc::CallbackServerContext& context) {
-    auto* call = new UnaryCall(method, handler, environment, context);
-    call->self_.reset(call);
-    return call;
+    auto call = std::make_shared<UnaryCall>(Key(), method, handler, environment,
+                                            context);
+    call->self_ = call;
+    return call.get();
   }
+
+  UnaryCall(Key, const ServedMethod& method, const CallHandler& handler,
+            const CallEnvironment& environment,
+            grpc::CallbackServerContext& context)
+      : Call(method, environment, context), handler_(handler) {}
 
   void Begin() {
     if (absl::Status opened = Open(*this); !opened.ok()) End(opened);
   }
 
  private:
-  UnaryCall(const ServedMethod& method, const CallHandler& handler,
-            const CallEnvironment& environment,
-            grpc::CallbackServerContext& context)
-      : Call(method, environment, context), handler_(handler) {}
-
   void Admitted(Ticket ticket) override {
     ticket_ = std::move(ticket);
     in_flight_.SetPhase(CallPhase::kReading);
@@ -65,10 +68,6 @@ class UnaryCall final : public ByteReactor,
                            limits().max_message_bytes, " bytes")));
     }
     record_.bytes_in = request_.Length();
-    // Most replies are no longer than their request; Allocate knows exactly. If
-    // there is no room for this guess, the ticket stays as it is, which
-    // suffices.
-    ticket_.Resize(2 * record_.bytes_in).IgnoreError();
     is_inline_ = IsShort();
     if (is_inline_) return Run();
     MoveOn();
@@ -98,8 +97,17 @@ class UnaryCall final : public ByteReactor,
                static_cast<size_t>(executor().threads());
   }
 
+  // Unless Allocate has, which knows exactly. Most replies are no longer than
+  // their request; if there is no room for this guess, the ticket stays as it
+  // is, which suffices.
+  void SizeTicket() {
+    if (ticket_.bytes() != limits().request_bytes_max()) return;
+    ticket_.Resize(2 * record_.bytes_in).IgnoreError();
+  }
+
   // Runs, or runs again, on the executor.
   void MoveOn() {
+    SizeTicket();
     is_inline_ = false;
     in_flight_.SetPhase(CallPhase::kQueue);
     is_queued_.store(true);
@@ -122,6 +130,7 @@ class UnaryCall final : public ByteReactor,
     absl::StatusOr<grpc::ByteBuffer> reply = Compute();
     Computed(absl::Now() - begin);
     if (is_inline_ && must_move_on_) return MoveOn();
+    SizeTicket();
     request_.Clear();
     if (!reply.ok()) return End(reply.status());
     reply_ = *std::move(reply);
