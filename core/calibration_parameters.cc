@@ -145,15 +145,12 @@ absl::StatusOr<CalibratedParameters> ComputeForSummaries(
     const Spec& spec, const Execution& execution) {
   std::vector<ScalePair> pairs(state.summaries.size());
   std::vector<kernels::ErrorSums> errors(state.summaries.size());
-  const absl::Status status = execution.executor.ForEach(
-      pairs.size(), execution.cancellation, [&](size_t i) {
-        const CalibrationSummary& summary = state.summaries[i];
-        const std::vector<DensityPiece> pieces =
-            DensityOf(summary, question.dtype);
-        pairs[i] = PairFor(summary, pieces, question, spec);
-        errors[i] =
-            ModelQuantizer(spec, pairs[i]).Errors(pieces, summary.count);
-      });
+  const absl::Status status = execution.ForEach(pairs.size(), 1, [&](size_t i) {
+    const CalibrationSummary& summary = state.summaries[i];
+    const std::vector<DensityPiece> pieces = DensityOf(summary, question.dtype);
+    pairs[i] = PairFor(summary, pieces, question, spec);
+    errors[i] = ModelQuantizer(spec, pairs[i]).Errors(pieces, summary.count);
+  });
   if (!status.ok()) return status;
   CalibratedParameters result;
   result.parameters.spec = spec;

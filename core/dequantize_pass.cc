@@ -167,8 +167,8 @@ absl::Status ForEachStrip(
   absl::Mutex mutex;
   absl::Status first_error;
   size_t first_error_block = blocks;
-  const absl::Status status = execution.executor.ForEach(
-      blocks, execution.cancellation, [&](size_t block) {
+  const absl::Status status =
+      execution.ForEach(blocks, kBlocksTogether, [&](size_t block) {
         Scratch& scratch = Scratch::Get();
         const size_t end = std::min(to.first + to.count,
                                     to.first + (block + 1) * kBlockElements);

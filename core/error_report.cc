@@ -80,8 +80,8 @@ absl::StatusOr<ErrorReport> MeasureError(const TensorView& original,
   const auto count = static_cast<size_t>(*elements);
   std::vector<kernels::ErrorSums> blocks((count + kBlockElements - 1) /
                                          kBlockElements);
-  const absl::Status status = execution.executor.ForEach(
-      blocks.size(), execution.cancellation, [&](size_t block) {
+  const absl::Status status = execution.ForEach(
+      blocks.size(), kMeasuredBlocksTogether, [&](size_t block) {
         const size_t end = std::min(count, (block + 1) * kBlockElements);
         CompareBlock(original, reconstructed, block * kBlockElements, end,
                      &blocks[block]);

@@ -31,6 +31,15 @@ namespace {
 // on.
 std::atomic<size_t> submitted{0};
 
+absl::Status ForEachHere(size_t count, const Cancellation& cancellation,
+                         absl::FunctionRef<void(size_t)> body) {
+  for (size_t i = 0; i < count; ++i) {
+    if (absl::Status wanted = cancellation.Check(); !wanted.ok()) return wanted;
+    body(i);
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 class Executor::Pool {
@@ -124,24 +133,29 @@ bool Executor::Submit(absl::AnyInvocable<void()> work) {
   return pool_->Submit(std::move(work));
 }
 
-absl::Status Executor::ForEach(size_t count, const Cancellation& cancellation,
+absl::Status Executor::ForEach(size_t count, size_t together,
+                               const Cancellation& cancellation,
                                absl::FunctionRef<void(size_t)> body) {
+  if (count < 2 * together || threads() == 1) {
+    return ForEachHere(count, cancellation, body);
+  }
   std::atomic<bool> stopped{false};
-  const auto checked = [&](size_t i) {
+  pool_->Split(count, [&](size_t i) {
     if (stopped.load(std::memory_order_relaxed)) return;
     if (!cancellation.Check().ok()) {
       stopped.store(true, std::memory_order_relaxed);
       return;
     }
     body(i);
-  };
-  if (count == 1 || threads() == 1) {
-    for (size_t i = 0; i < count && !stopped; ++i) checked(i);
-  } else if (count != 0) {
-    pool_->Split(count, checked);
-  }
+  });
   // A deadline that passes after the last block changes nothing.
   return stopped ? cancellation.Check() : absl::OkStatus();
+}
+
+absl::Status Execution::ForEach(size_t count, size_t together,
+                                absl::FunctionRef<void(size_t)> body) const {
+  return is_alone ? ForEachHere(count, cancellation, body)
+                  : executor.ForEach(count, together, cancellation, body);
 }
 
 }  // namespace halfstep

@@ -53,11 +53,13 @@ class Executor {
   // dropped, if queued_max calls wait already.
   [[nodiscard]] bool Submit(absl::AnyInvocable<void()> work);
 
-  // Runs body(i) once for each i in [0, count), on several threads where that
-  // helps, and returns when all have run or `cancellation` says stop: then
-  // its status, with some i never run. Other work never runs in between on
-  // the waiting thread.
-  absl::Status ForEach(size_t count, const Cancellation& cancellation,
+  // Runs body(i) once for each i in [0, count), on several threads if there are
+  // at least 2 * `together`, and returns when all have run or `cancellation`
+  // says stop: then its status, with some i never run. `together`: how many
+  // one thread does in less time than it takes to call another. Other work
+  // never runs in between on the waiting thread.
+  absl::Status ForEach(size_t count, size_t together,
+                       const Cancellation& cancellation,
                        absl::FunctionRef<void(size_t)> body);
 
  private:
@@ -69,6 +71,14 @@ class Executor {
 struct Execution {
   Executor& executor;
   const Cancellation& cancellation;
+  // Not on the executor's threads but on the caller's own, all of it.
+  bool is_alone = false;
+
+  int threads() const { return is_alone ? 1 : executor.threads(); }
+
+  // As Executor::ForEach; in order of i if it is alone.
+  absl::Status ForEach(size_t count, size_t together,
+                       absl::FunctionRef<void(size_t)> body) const;
 };
 
 }  // namespace halfstep

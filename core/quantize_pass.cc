@@ -96,9 +96,10 @@ template <typename T>
 absl::Status QuantizePass<T>::RunBlocks() {
   const size_t blocks = (window_.count + kBlockElements - 1) / kBlockElements;
   if (outputs_.measure_error) errors_.resize(blocks);
-  const absl::Status status =
-      execution_.executor.ForEach(blocks, execution_.cancellation,
-                                  [this](size_t block) { RunBlock(block); });
+  const absl::Status status = execution_.ForEach(
+      blocks,
+      outputs_.measure_error ? kMeasuredBlocksTogether : kBlocksTogether,
+      [this](size_t block) { RunBlock(block); });
   if (!status.ok()) return status;
   const absl::MutexLock lock(&mutex_);
   if (first_non_finite_ == kNone) return absl::OkStatus();

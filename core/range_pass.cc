@@ -70,12 +70,13 @@ absl::StatusOr<ChosenPairs<T>> ChooseFromReals(const QuantizePlan& plan,
   const auto count = static_cast<size_t>(plan.element_count());
   const size_t blocks = (count + kBlockElements - 1) / kBlockElements;
   const size_t tasks =
-      TaskCount(blocks, layout.slot_count(), execution.executor.threads());
+      TaskCount(blocks, layout.slot_count(), execution.threads());
   Ranges<T> total;
   total.Reset(layout.slot_count());
   absl::Mutex mutex;
-  const absl::Status status = execution.executor.ForEach(
-      tasks, execution.cancellation, [&](size_t task) {
+  const size_t together = tasks == blocks ? kBlocksTogether : 1;
+  const absl::Status status =
+      execution.ForEach(tasks, together, [&](size_t task) {
         Ranges<T> ranges;
         ranges.Reset(layout.slot_count());
         const size_t last = (task + 1) * blocks / tasks;
@@ -118,8 +119,8 @@ absl::StatusOr<ChosenPairs<T>> ChooseSlices(const QuantizePlan& plan,
   const size_t per_task =
       std::max<size_t>(1, kBlockElements / layout.slice_elements_max());
   const size_t tasks = (end_slot - first_slot + per_task - 1) / per_task;
-  const absl::Status status = execution.executor.ForEach(
-      tasks, execution.cancellation, [&](size_t task) {
+  const absl::Status status =
+      execution.ForEach(tasks, kBlocksTogether, [&](size_t task) {
         const size_t first = first_slot + task * per_task;
         const size_t end = std::min(end_slot, first + per_task);
         Ranges<T> ranges;

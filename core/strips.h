@@ -20,6 +20,12 @@ namespace halfstep {
 // taken (docs/numerics.md, section 7).
 inline constexpr size_t kBlockElements = 65536;
 
+// Blocks that stay on one thread: another one is not there before they are
+// done. Of a pass over the elements, and of one that sums errors besides, at a
+// quarter of the pace (docs/benchmarks.md).
+inline constexpr size_t kBlocksTogether = 8;
+inline constexpr size_t kMeasuredBlocksTogether = 2;
+
 // Elements per strip where intermediate results go through scratch memory: 32
 // KiB of float64, so that a few such arrays fit a second-level cache.
 inline constexpr size_t kStripElements = 4096;

@@ -142,12 +142,12 @@ inline constexpr uint64_t kWindowBytesMax = uint64_t{64} << 10;
 // as much processor time again as the call itself (docs/benchmarks.md).
 inline constexpr size_t kInlineRequestBytesMax = size_t{68} << 10;
 // And where there are more calls than threads, so that nobody waits for the
-// parts of one tensor: a tensor of 256 KiB.
-inline constexpr size_t kInlineRequestBytesMaxWhenBusy = size_t{260} << 10;
+// parts of one tensor: a tensor of 1 MiB.
+inline constexpr size_t kInlineRequestBytesMaxWhenBusy = size_t{1028} << 10;
 
 // Unless their reply is longer than this: a short request can ask for a million
 // parameters.
-inline constexpr size_t kInlineReplyBytesMax = size_t{256} << 10;
+inline constexpr size_t kInlineReplyBytesMax = size_t{260} << 10;
 
 // `options` with nothing left to choose. INVALID_ARGUMENT, naming the flag, if
 // they contradict themselves.

@@ -55,7 +55,9 @@ class Call {
  public:
   const CallLimits& limits() const { return environment_.options.call; }
   Executor& executor() { return environment_.executor; }
-  Execution execution() { return {environment_.executor, cancellation_}; }
+  Execution execution() {
+    return {environment_.executor, cancellation_, is_inline_};
+  }
 
   // Memory for a reply's payload of `payload_bytes`, once the call's ticket
   // covers it and `other_bytes` more that the reply will need.

@@ -177,8 +177,9 @@ void BM_Floor(benchmark::State& state, int threads, bool reads_twice) {
   Executor& executor = ExecutorOf(threads);
   const Cancellation never;
   const auto for_blocks = [&](auto body) {
-    const absl::Status status = executor.ForEach(
-        kElements / kBlock, never, [&](size_t block) { body(block * kBlock); });
+    const absl::Status status =
+        executor.ForEach(kElements / kBlock, 1, never,
+                         [&](size_t block) { body(block * kBlock); });
     if (!status.ok()) state.SkipWithError("stopped");
   };
   for (auto _ : state) {

@@ -64,7 +64,7 @@ def sample():
         profile = sample_requests.PROFILES[seed % 3]
         requests.append(sample_requests.quantize_request(seed, dtype, bits, profile, codes))
         requests.append(sample_requests.dequantize_request(seed, dtype, bits, profile, codes))
-    shapes = [(1_000_003,), (1037, 613), (613, 1037), (97, 101, 103), (7, 200_001)]
+    shapes = [(1_100_003,), (1637, 701), (701, 1637), (101, 103, 107), (7, 200_001)]
     for seed, shape in enumerate(shapes * 2):
         dtype = oracle.DTYPES[(seed // 5 + seed) % 4]
         bits = (8, 4, 16, 24, 3, 7)[seed % 6]
