@@ -92,6 +92,12 @@ ExitCode Run(const LoadOptions& options, const GlobalOptions& globals) {
   const absl::StatusOr<LoadPlan> plan =
       PlanOf(options, globals.timeout_seconds);
   if (!plan.ok()) return Fail(ExitCode::kUsage, plan.status());
+  if (!plan->channel_settings.empty() && globals.server.empty()) {
+    return Fail(ExitCode::kUsage,
+                absl::InvalidArgumentError(
+                    "--channel-setting: there is no connection to set; must be "
+                    "used with --server"));
+  }
   Outputs outputs;
   absl::Status opened = Open(options.csv_file, outputs.csv);
   if (opened.ok()) opened = Open(options.html_file, outputs.html);

@@ -4,6 +4,7 @@
 #include <limits>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -149,6 +150,24 @@ absl::Status CheckRanges(const LoadOptions& options) {
   return absl::OkStatus();
 }
 
+// Reads "NAME=INTEGER" of each entry.
+absl::Status ReadChannelSettings(const std::vector<std::string>& entries,
+                                 std::vector<load::ChannelSetting>& settings) {
+  for (const std::string& entry : entries) {
+    const std::pair<std::string, std::string> parts =
+        absl::StrSplit(entry, absl::MaxSplits('=', 1));
+    int value = 0;
+    if (!absl::StartsWith(parts.first, "grpc.") ||
+        !absl::SimpleAtoi(parts.second, &value)) {
+      return Fault("--channel-setting", absl::StrCat("'", entry, "'"),
+                   "an argument of gRPC's channels, such as "
+                   "grpc.http2.max_frame_size=16384");
+    }
+    settings.emplace_back(parts.first, value);
+  }
+  return absl::OkStatus();
+}
+
 absl::Status MakeSteps(const LoadOptions& options, double timeout_seconds,
                        LoadPlan& plan) {
   const absl::StatusOr<absl::Duration> duration =
@@ -255,6 +274,10 @@ absl::StatusOr<LoadPlan> PlanOf(const LoadOptions& options,
   LoadPlan plan;
   plan.channels = options.channels;
   absl::Status status = CheckRanges(options);
+  if (status.ok()) {
+    status =
+        ReadChannelSettings(options.channel_settings, plan.channel_settings);
+  }
   if (status.ok()) status = MakeMixes(options, plan);
   if (status.ok()) status = MakeSteps(options, timeout_seconds, plan);
   if (!status.ok()) return status;
@@ -327,6 +350,9 @@ void AddLoadOptions(CLI::App& command, LoadOptions& options) {
 
   constexpr char kHow[] = "How to send it";
   add(kHow, "--channels", options.channels, "N", "Connections [4]");
+  add(kHow, "--channel-setting", options.channel_settings, "NAME=INTEGER",
+      "An argument of gRPC's channels (repeatable), to measure what it does")
+      ->allow_extra_args(false);
   add(kHow, "--threads", options.threads, "N",
       "Threads that take up replies [2]");
   add(kHow, "--max-outstanding", options.outstanding_max, "N",

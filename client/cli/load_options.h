@@ -39,6 +39,7 @@ struct LoadOptions {
   uint64_t seed = 1;
 
   int channels = 4;
+  std::vector<std::string> channel_settings;
   int threads = 2;
   int outstanding_max = 10'000;
   std::vector<double> verify;  // empty: not asked for
@@ -57,6 +58,7 @@ struct LoadPlan {
   std::vector<load::StepOptions> steps;
   std::optional<load::LimitOptions> limit;
   int channels = 1;
+  std::vector<load::ChannelSetting> channel_settings;
 };
 
 // INVALID_ARGUMENT, naming the option, if one is out of range.

@@ -24,7 +24,8 @@ LoadSession::LoadSession(const LoadPlan& plan, const GlobalOptions& globals,
     ClientOptions options;
     options.credentials = connection.credentials();
     options.server_name = globals.server_name;
-    channels_ = load::ConnectChannels(globals.server, plan.channels, options);
+    channels_ = load::ConnectChannels(globals.server, plan.channels, options,
+                                      plan.channel_settings);
   }
   while (channels_.size() < static_cast<size_t>(plan.channels)) {
     channels_.push_back(connection.InProcessChannel());

@@ -276,10 +276,13 @@ class StepRun {
 }  // namespace
 
 std::vector<std::shared_ptr<grpc::Channel>> ConnectChannels(
-    const std::string& address, int count, const ClientOptions& options) {
+    const std::string& address, int count, const ClientOptions& options,
+    const std::vector<ChannelSetting>& settings) {
   std::vector<std::shared_ptr<grpc::Channel>> channels;
   for (int i = 0; i < count; ++i) {
     grpc::ChannelArguments arguments;
+    // First: of two with one name, gRPC takes that.
+    for (const auto& [name, value] : settings) arguments.SetInt(name, value);
     arguments.SetMaxReceiveMessageSize(-1);
     arguments.SetMaxSendMessageSize(-1);
     // gRPC would let them share one connection.

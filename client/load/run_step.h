@@ -40,9 +40,10 @@ using Tick = std::function<bool(const Progress& progress)>;
 // `count` connections of their own to the server at `address`, which
 // Client::Connect has accepted; nothing is sent yet. Of `options`, what it says
 // about credentials applies: they do not retry. Nor do they go through a proxy
-// for the web.
+// for the web. `settings` are arguments of gRPC's channels.
 std::vector<std::shared_ptr<grpc::Channel>> ConnectChannels(
-    const std::string& address, int count, const ClientOptions& options);
+    const std::string& address, int count, const ClientOptions& options,
+    const std::vector<ChannelSetting>& settings = {});
 
 // Sends calls over `channels`, taking turns, until the time is over, and waits
 // for those in flight. `verify` may be null if options.verify_fraction is 0.

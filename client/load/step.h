@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -12,6 +13,9 @@
 #include "client/load/histogram.h"
 
 namespace halfstep::load {
+
+// An argument of gRPC's channels: {"grpc.http2.max_frame_size", 16384}.
+using ChannelSetting = std::pair<std::string, int>;
 
 struct StepOptions {
   // Open loop: calls per second. 0: a closed loop.

@@ -221,6 +221,9 @@ PARAMETERS = ("--rpcs", "quantize,parameters")
     (("--rpcs", "quantise"), "--rpcs: 'quantise'; must be one of quantize, "),
     (("--schemes", "lopsided"), "--schemes: 'lopsided'; must be one of asymmetric, "),
     (("--bits", "33"), "spec.bits: 33; must be"),
+    (("--channel-setting", "grpc.http2.max_frame_size"), "--channel-setting: 'grpc.http2.max"),
+    (("--channel-setting", "frame=16384"), "--channel-setting: 'frame=16384'; must be an"),
+    (("--channel-setting", "grpc.x=y"), "--channel-setting: 'grpc.x=y'; must be an"),
     (("--duration", "0"), "--duration: 0; must be in [100ms, 24h]"),
     (("--duration", "soon"), "--duration: 'soon'; must be a time"),
     (("--duration", "nan"), "--duration"),
@@ -238,6 +241,20 @@ PARAMETERS = ("--rpcs", "quantize,parameters")
 ])
 def test_options_out_of_range(server, arguments, says):
     assert says in refusal("load", "--server", server.address, *arguments, code=USAGE)
+
+
+def test_settings_of_channels_are_those_of_the_calls(server):
+    at = ("--server", server.address, *QUICK, "--sizes", "64KiB")
+    assert run(*at, "--channel-setting", "grpc.max_receive_message_length=20000")["steps"][0]["ok"]
+    done = halfstep("load", *at, "--channel-setting", "grpc.max_receive_message_length=16000",
+                    "--channel-setting", "grpc.http2.max_frame_size=16384", "--json")
+    assert done.returncode == REFUSED
+    assert "larger than max" in done.stderr
+
+
+def test_settings_of_channels_want_a_server():
+    said = refusal("load", *QUICK, "--channel-setting", "grpc.http2.max_frame_size=16384", code=USAGE)
+    assert "--channel-setting: there is no connection to set; must be used with --server" in said
 
 
 @pytest.mark.parametrize("option", ["--csv", "--html"])
