@@ -1,0 +1,85 @@
+// Tensors that are split between threads give what one thread gives, which
+// quantize_test.cc holds to the definition.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "core/quantize.h"
+#include "core/strips.h"
+#include "tests/core/kernels/boundary_reals.h"
+
+namespace halfstep {
+namespace {
+
+using Kind = Granularity::Kind;
+
+constexpr uint64_t kPairsMax = 1 << 22;
+
+struct Tensor {
+  Shape shape;
+  Granularity granularity;
+};
+
+TEST(QuantizeLarge, DoesNotDependOnThreads) {
+  Executor executor({.threads = 5});
+  const Cancellation never;
+  for (const Tensor& tensor :
+       std::vector<Tensor>{{{1'300'001}, {}},
+                           {{1300, 1001}, {Kind::kAxis, 0, 0}},
+                           {{1001, 1300}, {Kind::kAxis, 1, 0}},
+                           {{1300, 1001}, {Kind::kGroup, 1, 32}},
+                           {{3, 450'001}, {Kind::kGroup, 1, 20'000}}}) {
+    for (const bool measures : {false, true}) {
+      Spec spec;
+      spec.granularity = tensor.granularity;
+      const auto plan = QuantizePlan::Dynamic(spec, DataType::kFloat32,
+                                              tensor.shape, kPairsMax);
+      ASSERT_TRUE(plan.ok()) << plan.status();
+      const auto count = static_cast<size_t>(plan->element_count());
+      ASSERT_GE(count, 2 * kBlocksTogether * kBlockElements);
+      std::vector<float> reals = BoundaryReals<float>(0.37f, -90, 120, count);
+      for (float& real : reals) {
+        if (!(std::fabs(real) <= 1e6f)) real = 77.7f;
+      }
+      const Pieces pieces({reinterpret_cast<const std::byte*>(reals.data()),
+                           count * sizeof(float)});
+      std::vector<std::byte> codes(plan->code_bytes());
+      std::vector<std::byte> alone_codes(codes.size());
+      const auto result = Quantize(*plan, pieces, measures, {executor, never},
+                                   absl::MakeSpan(codes));
+      const auto alone =
+          Quantize(*plan, pieces, measures, {executor, never, true},
+                   absl::MakeSpan(alone_codes));
+      ASSERT_TRUE(result.ok()) << result.status();
+      ASSERT_TRUE(alone.ok()) << alone.status();
+      EXPECT_EQ(codes, alone_codes);
+      EXPECT_EQ(result->parameters, alone->parameters);
+      EXPECT_EQ(result->cuts, alone->cuts);
+      EXPECT_EQ(result->error, alone->error);
+      std::vector<float> back(count);
+      std::vector<float> alone_back(count);
+      const auto given = QuantizePlan::Static(
+          result->parameters, DataType::kFloat32, tensor.shape, kPairsMax);
+      ASSERT_TRUE(given.ok()) << given.status();
+      for (auto& [execution, out] :
+           std::vector<std::pair<Execution, std::vector<float>*>>{
+               {{executor, never}, &back},
+               {{executor, never, true}, &alone_back}}) {
+        ASSERT_TRUE(Dequantize(*given, Pieces(codes), DataType::kFloat32,
+                               execution,
+                               {reinterpret_cast<std::byte*>(out->data()),
+                                count * sizeof(float)})
+                        .ok());
+      }
+      EXPECT_EQ(
+          std::memcmp(back.data(), alone_back.data(), count * sizeof(float)),
+          0);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace halfstep
