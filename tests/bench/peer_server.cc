@@ -15,6 +15,7 @@
 #include <grpcpp/grpcpp.h>
 #include <signal.h>
 
+#include <atomic>
 #include <cstdio>
 #include <cstring>
 #include <memory>
@@ -113,12 +114,18 @@ class GeneratedService final : public v1::QuantizationService::CallbackService {
                                      const v1::QuantizeRequest* request,
                                      v1::QuantizeResponse* response) override {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-    const auto compute = [this, request, response, reactor] {
-      reactor->Finish(Compute(*request, *response));
+    const auto compute = [this, request, response, reactor](bool is_alone) {
+      const grpc::Status status = Compute(*request, *response, is_alone);
+      --in_flight_;
+      reactor->Finish(status);
     };
-    if (request->tensor().data().size() <= kInlineRequestBytesMax) {
-      compute();
-    } else if (!executor_.Submit(compute)) {
+    // As the server itself has it: server/call/unary_call.cc.
+    const bool is_busy = ++in_flight_ > executor_.threads();
+    if (request->tensor().data().size() <=
+        (is_busy ? kInlineRequestBytesMaxWhenBusy : kInlineRequestBytesMax)) {
+      compute(true);
+    } else if (!executor_.Submit([compute] { compute(false); })) {
+      --in_flight_;
       reactor->Finish(grpc::Status(grpc::RESOURCE_EXHAUSTED, "busy"));
     }
     return reactor;
@@ -135,7 +142,7 @@ class GeneratedService final : public v1::QuantizationService::CallbackService {
 
  private:
   grpc::Status Compute(const v1::QuantizeRequest& request,
-                       v1::QuantizeResponse& response) {
+                       v1::QuantizeResponse& response, bool is_alone) {
     const std::string& data = request.tensor().data();
     const auto plan = QuantizePlan::Dynamic(Spec(), DataType::kFloat32,
                                             request.tensor().shape(), 1);
@@ -152,7 +159,7 @@ class GeneratedService final : public v1::QuantizationService::CallbackService {
     const auto result = halfstep::Quantize(
         *plan,
         Pieces({reinterpret_cast<const std::byte*>(data.data()), data.size()}),
-        false, {executor_, never},
+        false, {executor_, never, is_alone},
         {reinterpret_cast<std::byte*>(codes.data()), codes.size()});
     if (!result.ok()) {
       return grpc::Status(grpc::INVALID_ARGUMENT,
@@ -165,6 +172,8 @@ class GeneratedService final : public v1::QuantizationService::CallbackService {
   }
 
   Executor executor_{{}};
+  // Calls that have come and are not computed.
+  std::atomic<int> in_flight_{0};
 };
 
 // Adds `text`, NAME=INTEGER.
