@@ -27,20 +27,18 @@ namespace {
 class UnaryCall final : public ByteReactor,
                         private Admission::Waiter,
                         private Call {
-  struct Key {};  // nobody else has one
-
  public:
   static UnaryCall* Create(const ServedMethod& method,
                            const CallHandler& handler,
                            const CallEnvironment& environment,
                            grpc::CallbackServerContext& context) {
-    auto call = std::make_shared<UnaryCall>(Key(), method, handler, environment,
-                                            context);
+    auto call =
+        std::make_shared<UnaryCall>(method, handler, environment, context);
     call->self_ = call;
     return call.get();
   }
 
-  UnaryCall(Key, const ServedMethod& method, const CallHandler& handler,
+  UnaryCall(const ServedMethod& method, const CallHandler& handler,
             const CallEnvironment& environment,
             grpc::CallbackServerContext& context)
       : Call(method, environment, context), handler_(handler) {}

@@ -14,7 +14,6 @@ FRAME = "grpc.http2.max_frame_size"
 CHUNK = ("grpc.experimental.tcp_read_chunk_size", "grpc.experimental.tcp_max_read_chunk_size")
 WINDOW = "grpc.http2.lookahead_bytes"
 PROBE = "grpc.http2.bdp_probe"
-
 WRITE_BUFFER = "grpc.http2.write_buffer_size"
 
 OURS = "ours"
