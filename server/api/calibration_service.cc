@@ -18,19 +18,23 @@ namespace {
 
 using Reply = absl::StatusOr<grpc::ByteBuffer>;
 
-// Memory that a state takes at most per byte on the wire: a bucket of 2 bytes
-// has 12 in the message and 16 in core.
-constexpr uint64_t kStateBytesPerByte = 14;
+// Memory that a state takes per byte on the wire beside the request's fields: a
+// bucket of 2 bytes has 16 in core, and 12 and 2 in the reply.
+constexpr uint64_t kStateBytesPerByte = 15;
 
 // Reads `message` once there is room for what it becomes.
-template <typename Request>
 absl::Status Read(const grpc::ByteBuffer& message, Call& call,
-                  Request& request) {
-  const absl::StatusOr<Buffer> held =
-      call.Allocate(0, kStateBytesPerByte * message.Length());
-  if (!held.ok()) return held.status();
+                  google::protobuf::Message& request) {
+  const uint64_t bytes = kStateBytesPerByte * message.Length();
+  // Asked before, so that a long message moves to the executor unparsed; and
+  // again, with what its fields take.
+  absl::Status held = call.Allocate(0, bytes).status();
+  if (!held.ok()) return held;
   Payloads payloads;
-  return Split(message, request, payloads);
+  if (absl::Status read = call.Read(message, request, payloads); !read.ok()) {
+    return read;
+  }
+  return call.Allocate(0, bytes).status();
 }
 
 Reply Merge(const grpc::ByteBuffer& message, Call& call) {

@@ -28,8 +28,9 @@ class ObserveStream final : public StreamHandler {
     if (absl::Status held = Hold(observer_bytes_); !held.ok()) return held;
     v1::ObserveRequest request;
     Payloads payloads;
-    if (absl::Status parsed = Split(message, request, payloads); !parsed.ok()) {
-      return parsed;
+    if (absl::Status read = session_.Read(message, request, payloads);
+        !read.ok()) {
+      return read;
     }
     absl::Status begun = Begin(request);
     if (!begun.ok() || !request.has_tensor()) return begun;

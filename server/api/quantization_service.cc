@@ -56,12 +56,13 @@ struct Quantization {
 };
 
 template <typename Request>
-absl::Status Read(const grpc::ByteBuffer& message, const CallLimits& limits,
+absl::Status Read(const grpc::ByteBuffer& message, Call& call,
                   Quantization<Request>& out) {
-  if (absl::Status parsed = Split(message, out.request, out.payloads);
-      !parsed.ok()) {
-    return parsed;
+  if (absl::Status read = call.Read(message, out.request, out.payloads);
+      !read.ok()) {
+    return read;
   }
+  const CallLimits& limits = call.limits();
   absl::StatusOr<RealsInput> reals =
       ReadReals(out.request.tensor(),
                 out.payloads.Under(Request::kTensorFieldNumber), limits);
@@ -123,8 +124,7 @@ grpc::ByteBuffer JoinCodes(const QuantizeResult& result,
 
 Reply Quantize(const grpc::ByteBuffer& message, Call& call) {
   Quantization<v1::QuantizeRequest> in;
-  if (absl::Status read = Read(message, call.limits(), in); !read.ok())
-    return read;
+  if (absl::Status read = Read(message, call, in); !read.ok()) return read;
   const QuantizePlan& plan = *in.plan;
   absl::StatusOr<Buffer> codes =
       call.Allocate(plan.code_bytes(), ParameterBytes(plan));
@@ -140,8 +140,8 @@ Reply Quantize(const grpc::ByteBuffer& message, Call& call) {
 Reply Dequantize(const grpc::ByteBuffer& message, Call& call) {
   v1::DequantizeRequest request;
   Payloads payloads;
-  if (absl::Status parsed = Split(message, request, payloads); !parsed.ok()) {
-    return parsed;
+  if (absl::Status read = call.Read(message, request, payloads); !read.ok()) {
+    return read;
   }
   const absl::StatusOr<CodesInput> in =
       ReadCodes(request.tensor(), payloads.Under(request.kTensorFieldNumber),
@@ -165,8 +165,7 @@ Reply Dequantize(const grpc::ByteBuffer& message, Call& call) {
 
 Reply FakeQuantize(const grpc::ByteBuffer& message, Call& call) {
   Quantization<v1::FakeQuantizeRequest> in;
-  if (absl::Status read = Read(message, call.limits(), in); !read.ok())
-    return read;
+  if (absl::Status read = Read(message, call, in); !read.ok()) return read;
   const QuantizePlan& plan = *in.plan;
   const auto count = static_cast<uint64_t>(plan.element_count());
   const uint64_t mask_bytes = in.request.gradient_mask() ? (count + 7) / 8 : 0;
@@ -209,8 +208,8 @@ absl::StatusOr<ErrorReport> MeasureAgainstCodes(
 Reply MeasureError(const grpc::ByteBuffer& message, Call& call) {
   v1::MeasureErrorRequest request;
   Payloads payloads;
-  if (absl::Status parsed = Split(message, request, payloads); !parsed.ok()) {
-    return parsed;
+  if (absl::Status read = call.Read(message, request, payloads); !read.ok()) {
+    return read;
   }
   const absl::StatusOr<RealsInput> original =
       ReadReals(request.original(),
@@ -234,12 +233,12 @@ Reply MeasureError(const grpc::ByteBuffer& message, Call& call) {
   return Serialize(response);
 }
 
-Reply GetServerInfo(const grpc::ByteBuffer& message,
+Reply GetServerInfo(const grpc::ByteBuffer& message, Call& call,
                     const ServerOptions& options) {
   v1::GetServerInfoRequest request;
   Payloads payloads;
-  if (absl::Status parsed = Split(message, request, payloads); !parsed.ok()) {
-    return parsed;
+  if (absl::Status read = call.Read(message, request, payloads); !read.ok()) {
+    return read;
   }
   return Serialize(ServerInfo(options));
 }
@@ -260,8 +259,8 @@ QuantizationService::QuantizationService(const CallEnvironment& environment)
   Serve("MeasureError", [](const auto& message, Call& call) {
     return MeasureError(message, call);
   });
-  Serve("GetServerInfo", [&environment](const auto& message, Call& /*call*/) {
-    return GetServerInfo(message, environment.options);
+  Serve("GetServerInfo", [&environment](const auto& message, Call& call) {
+    return GetServerInfo(message, call, environment.options);
   });
   ServeStream("QuantizeStream", MakeQuantizeStream);
   ServeStream("DequantizeStream", MakeDequantizeStream);

@@ -70,9 +70,9 @@ class TensorStream : public StreamHandler {
 
   absl::Status Take(const grpc::ByteBuffer& message) final {
     Request request;
-    if (absl::Status parsed = Split(message, request, payloads_);
-        !parsed.ok()) {
-      return parsed;
+    if (absl::Status read = session_.Read(message, request, payloads_);
+        !read.ok()) {
+      return read;
     }
     // What this message holds back at most comes on top.
     const uint64_t held = stream_ == nullptr ? 0 : stream_->held_bytes();

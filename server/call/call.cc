@@ -132,6 +132,28 @@ void Call::ReadEnds(bool ok, uint64_t bytes) {
   }
 }
 
+absl::Status Call::Read(const grpc::ByteBuffer& message,
+                        google::protobuf::Message& fields, Payloads& payloads) {
+  fields_bytes_ = 0;
+  return Split(message, fields, payloads, [&](uint64_t bytes) {
+    if (absl::Status fits = CheckTotal(message.Length() + bytes); !fits.ok()) {
+      return fits;
+    }
+    fields_bytes_ = bytes;
+    return HoldFields();
+  });
+}
+
+absl::Status Call::CheckTotal(uint64_t bytes) const {
+  const uint64_t most = environment_.options.load.max_bytes_in_flight;
+  if (bytes <= most) return absl::OkStatus();
+  return LimitError("request",
+                    absl::StrCat(bytes,
+                                 " bytes in memory with its fields and its "
+                                 "reply; must be at most max_bytes_in_flight, ",
+                                 most));
+}
+
 absl::StatusOr<Buffer> Call::Allocate(uint64_t payload_bytes,
                                       uint64_t other_bytes) {
   if (payload_bytes > limits().max_message_bytes) {
@@ -145,16 +167,9 @@ absl::StatusOr<Buffer> Call::Allocate(uint64_t payload_bytes,
     must_move_on_ = true;
     return absl::AbortedError("too much for this thread");
   }
-  const uint64_t total = record_.bytes_in + payload_bytes + other_bytes;
-  const uint64_t most = environment_.options.load.max_bytes_in_flight;
-  if (total > most) {
-    return LimitError("tensor.shape",
-                      absl::StrCat(total,
-                                   " bytes for request, reply and "
-                                   "parameters; must be at most "
-                                   "max_bytes_in_flight, ",
-                                   most));
-  }
+  const uint64_t total =
+      record_.bytes_in + fields_bytes_ + payload_bytes + other_bytes;
+  if (absl::Status fits = CheckTotal(total); !fits.ok()) return fits;
   if (absl::Status held = ticket_.Resize(total); !held.ok()) return held;
   return environment_.buffers->Take(payload_bytes);
 }

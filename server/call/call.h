@@ -3,6 +3,7 @@
 #ifndef HALFSTEP_SERVER_CALL_CALL_H_
 #define HALFSTEP_SERVER_CALL_CALL_H_
 
+#include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/status.h>
 
 #include <cstdint>
@@ -24,6 +25,7 @@
 #include "server/telemetry/calls_in_flight.h"
 #include "server/telemetry/metrics.h"
 #include "server/wire/buffer_pool.h"
+#include "server/wire/wire.h"
 
 namespace grpc {
 class CallbackServerContext;
@@ -59,10 +61,18 @@ class Call {
     return {environment_.executor, cancellation_, is_inline_};
   }
 
+  // Splits `message`, the last that the call received, once the call's ticket
+  // covers what its fields take beside it (server/wire/wire.h).
+  // RESOURCE_EXHAUSTED if the server never has room for that ("request"), or
+  // not now.
+  absl::Status Read(const grpc::ByteBuffer& message,
+                    google::protobuf::Message& fields, Payloads& payloads);
+
   // Memory for a reply's payload of `payload_bytes`, once the call's ticket
   // covers it and `other_bytes` more that the reply will need.
   // RESOURCE_EXHAUSTED if the payload is over max_message_bytes
-  // ("tensor.shape"), or if the server has no room for it now.
+  // ("tensor.shape"), or if the server never has room for all of it
+  // ("request"), or not now.
   // ABORTED if the reply is too long for the thread that the call runs on: a
   // handler passes that on as any error, and is called again elsewhere.
   absl::StatusOr<Buffer> Allocate(uint64_t payload_bytes, uint64_t other_bytes);
@@ -104,12 +114,20 @@ class Call {
   void Queued(absl::Duration time) { record_.queue_time += time; }
   void Computed(absl::Duration time) { record_.compute_time += time; }
 
+  // RESOURCE_EXHAUSTED ("request") if the call alone would hold more than all
+  // together may.
+  absl::Status CheckTotal(uint64_t bytes) const;
+
+  // Makes the ticket cover fields_bytes_, beside what it covers already.
+  virtual absl::Status HoldFields() = 0;
+
   const CallEnvironment& environment_;
   grpc::CallbackServerContext& context_;
   CallInFlight in_flight_;
   Cancellation cancellation_;
   Ticket ticket_;
   CallRecord record_;
+  uint64_t fields_bytes_ = 0;  // of the message read last, beside itself
   bool is_inline_ = false;     // on the thread that read the request
   bool must_move_on_ = false;  // from there to the executor
 

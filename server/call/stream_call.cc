@@ -310,9 +310,13 @@ class StreamCall final : public ByteReactor,
 }  // namespace
 
 absl::Status StreamSession::Hold(uint64_t bytes) {
+  held_bytes_ = bytes;
   // The message being computed and the one being read: as long as the longest
   // so far, until one is longer.
-  return ticket_.Resize(bytes + 2 * message_bytes_max_ + kWindowBytes);
+  const uint64_t total =
+      bytes + fields_bytes_ + 2 * message_bytes_max_ + kWindowBytes;
+  if (absl::Status fits = CheckTotal(total); !fits.ok()) return fits;
+  return ticket_.Resize(total);
 }
 
 ByteReactor* StartStreamCall(const ServedMethod& method,

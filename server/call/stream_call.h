@@ -25,15 +25,21 @@ class StreamSession : public Call {
  public:
   using Call::Call;
 
-  // Holds `bytes` from now on, beside the messages themselves and one window of
-  // results, or is a BusyError.
+  // Holds `bytes` from now on, beside the messages, their fields, and one window
+  // of results. RESOURCE_EXHAUSTED if the server never has room for that
+  // ("request"), or not now.
   absl::Status Hold(uint64_t bytes);
 
   // Memory for a window of results.
   Buffer Take(size_t bytes) { return environment_.buffers->Take(bytes); }
 
  protected:
+  absl::Status HoldFields() final { return Hold(held_bytes_); }
+
   uint64_t message_bytes_max_ = 0;  // the longest message so far
+
+ private:
+  uint64_t held_bytes_ = 0;
 };
 
 // What a stream does. Used by one thread at a time; each function may take as

@@ -2,6 +2,7 @@
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/status.h>
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <new>
@@ -84,6 +85,11 @@ class UnaryCall final : public ByteReactor,
   void OnDone() override {
     Record();
     self_ = nullptr;
+  }
+
+  absl::Status HoldFields() override {
+    return ticket_.Resize(
+        std::max(ticket_.bytes(), record_.bytes_in + fields_bytes_));
   }
 
   // Whether it is computed where it was read. Only for a request in between are

@@ -11,10 +11,13 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/slice.h>
 
+#include <cstddef>
+#include <cstdint>
 #include <utility>
 #include <vector>
 
 #include "absl/container/inlined_vector.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "core/tensor.h"
 #include "server/wire/buffer_pool.h"
@@ -30,6 +33,10 @@ class Splitter;
 // The number of every payload field.
 inline constexpr int kPayloadField = 1000;
 
+// Bytes of fields that nobody asks memory for: parsed, they take a few MiB at
+// most, on as many threads as parse.
+inline constexpr size_t kFreeFieldBytes = size_t{64} << 10;
+
 // The payloads of one received message, in the memory that they came in.
 class Payloads {
  public:
@@ -44,7 +51,8 @@ class Payloads {
  private:
   friend class Splitter;
   friend absl::Status Split(const grpc::ByteBuffer&, google::protobuf::Message&,
-                            Payloads&);
+                            Payloads&,
+                            absl::FunctionRef<absl::Status(uint64_t)>);
 
   // Refers to the slices of `message` from now on, and to no payload yet.
   bool Hold(const grpc::ByteBuffer& message);
@@ -57,6 +65,10 @@ class Payloads {
 // Reads `message` into `fields`, all but its payloads, which `payloads` refers
 // to. In `fields` a payload is empty, and set if it is in a oneof.
 //
+// Where those fields are more than kFreeFieldBytes, `hold` is asked before they
+// are copied and parsed: for the bytes that this takes at most, a part of which
+// is free again afterwards. What it refuses is the result.
+//
 // Accepts exactly what the generated parser of `fields` accepts, and reads the
 // same from it: fields in any order, unknown ones of every kind, the last of
 // repeated payloads, submessages given twice merged.
@@ -64,7 +76,8 @@ class Payloads {
 // INVALID_ARGUMENT if `message` cannot be parsed; both outputs are then
 // unspecified.
 absl::Status Split(const grpc::ByteBuffer& message,
-                   google::protobuf::Message& fields, Payloads& payloads);
+                   google::protobuf::Message& fields, Payloads& payloads,
+                   absl::FunctionRef<absl::Status(uint64_t bytes)> hold);
 
 // `fields` serialized.
 grpc::ByteBuffer Serialize(const google::protobuf::Message& fields);

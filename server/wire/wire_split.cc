@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <string>
 
+#include "server/wire/field_bytes.h"
+#include "server/wire/payload_field.h"
 #include "server/wire/slice_cursor.h"
 #include "server/wire/wire.h"
 
@@ -30,25 +32,21 @@ constexpr uint32_t TagOf(int field) {
                                  WireFormatLite::WIRETYPE_LENGTH_DELIMITED);
 }
 
-bool IsPayload(const FieldDescriptor& field) {
-  return field.number() == kPayloadField &&
-         field.type() == FieldDescriptor::TYPE_BYTES && !field.is_repeated();
-}
-
-bool HasPayload(const FieldDescriptor& field) {
-  if (field.type() != FieldDescriptor::TYPE_MESSAGE || field.is_repeated()) {
-    return false;
-  }
-  const FieldDescriptor* inner =
-      field.message_type()->FindFieldByNumber(kPayloadField);
-  return inner != nullptr && IsPayload(*inner);
-}
-
-void AppendVarint(uint32_t value, std::string& out) {
+void AppendTag(uint32_t tag, std::string& out) {
   uint8_t bytes[kTagBytesMax];
-  const uint8_t* end = CodedOutputStream::WriteVarint32ToArray(value, bytes);
+  const uint8_t* end = CodedOutputStream::WriteVarint32ToArray(tag, bytes);
   out.append(reinterpret_cast<const char*>(bytes),
              static_cast<size_t>(end - bytes));
+}
+
+// Writes `length` over the kLengthBytesMax bytes at `at`: a varint may be longer
+// than it needs to be.
+void WriteLength(size_t length, char* at) {
+  for (int i = 0; i < kLengthBytesMax; ++i) {
+    const bool is_last = i + 1 == kLengthBytesMax;
+    at[i] = static_cast<char>((length & 0x7F) | (is_last ? 0 : 0x80));
+    length >>= 7;
+  }
 }
 
 }  // namespace
@@ -85,19 +83,19 @@ class Splitter {
       if (field != nullptr && is_top) ForgetOthersOfOneof(*field);
       if (field != nullptr && IsPayload(*field)) {
         out.resize(mark);
-        AppendVarint(TagOf(kPayloadField), out);
+        AppendTag(TagOf(kPayloadField), out);
         out.push_back('\0');
         TakePayload(key, length);
       } else if (field != nullptr && is_top && HasPayload(*field)) {
         out.resize(mark);
-        std::string nested;
+        AppendTag(TagOf(field->number()), out);
+        const size_t begin = out.size() + kLengthBytesMax;
+        out.resize(begin);
         if (!Fields(*field->message_type(), cursor_.left() - length,
-                    field->number(), false, nested)) {
+                    field->number(), false, out)) {
           return false;
         }
-        AppendVarint(TagOf(field->number()), out);
-        AppendVarint(static_cast<uint32_t>(nested.size()), out);
-        out += nested;
+        WriteLength(out.size() - begin, &out[begin - kLengthBytesMax]);
       } else if (!cursor_.Copy(length, out)) {
         return false;
       }
@@ -205,14 +203,22 @@ const Pieces& Payloads::Under(int field) const {
 }
 
 absl::Status Split(const grpc::ByteBuffer& message,
-                   google::protobuf::Message& fields, Payloads& payloads) {
+                   google::protobuf::Message& fields, Payloads& payloads,
+                   absl::FunctionRef<absl::Status(uint64_t bytes)> hold) {
+  const Descriptor& type = *fields.GetDescriptor();
   std::string rest;
-  if (!payloads.Hold(message) ||
-      !Splitter(payloads).Run(*fields.GetDescriptor(), rest) ||
+  if (message.Length() > kFreeFieldBytes) {
+    const FieldBytes bytes = MeasureFields(message, type);
+    if (bytes.serialized > kFreeFieldBytes) {
+      absl::Status held = hold(bytes.serialized + bytes.parsed);
+      if (!held.ok()) return held;
+      rest.reserve(bytes.serialized);
+    }
+  }
+  if (!payloads.Hold(message) || !Splitter(payloads).Run(type, rest) ||
       !fields.ParseFromString(rest)) {
     return absl::InvalidArgumentError(
-        "request: cannot be parsed; must be a serialized " +
-        fields.GetDescriptor()->full_name());
+        "request: cannot be parsed; must be a serialized " + type.full_name());
   }
   return absl::OkStatus();
 }

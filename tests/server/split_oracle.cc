@@ -3,8 +3,10 @@
 #include <google/protobuf/descriptor.h>
 
 #include <memory>
+#include <string>
 
 #include "halfstep/v1/quantization.pb.h"
+#include "server/wire/field_bytes.h"
 #include "server/wire/wire.h"
 
 namespace halfstep {
@@ -59,6 +61,18 @@ std::string ComparePayloads(Message& expected, const Payloads& payloads) {
   return "";
 }
 
+// `fields` was read from `buffer`. What it takes beside its own object is known
+// before.
+std::string MeasureDifference(const grpc::ByteBuffer& buffer,
+                              const Message& fields) {
+  const std::unique_ptr<Message> empty(fields.New());
+  const size_t taken = fields.SpaceUsedLong() - empty->SpaceUsedLong();
+  const FieldBytes measured = MeasureFields(buffer, *fields.GetDescriptor());
+  if (taken <= measured.parsed) return "";
+  return "takes " + std::to_string(taken) + " bytes, measured as " +
+         std::to_string(measured.parsed);
+}
+
 }  // namespace
 
 const std::vector<const Message*>& EveryMessage() {
@@ -99,7 +113,8 @@ std::string SplitDifference(const Message& type, const std::string& bytes,
   const grpc::ByteBuffer buffer = InSlices(bytes, cuts);
   const std::unique_ptr<Message> fields(type.New());
   Payloads payloads;
-  const absl::Status split = Split(buffer, *fields, payloads);
+  const absl::Status split =
+      Split(buffer, *fields, payloads, [](uint64_t) { return absl::OkStatus(); });
   if (split.ok() != is_message) {
     return is_message ? "refused: " + std::string(split.message())
                       : "accepted what the parser refuses";
@@ -113,7 +128,7 @@ std::string SplitDifference(const Message& type, const std::string& bytes,
     return "parsed\n" + fields->DebugString() + "instead of\n" +
            expected->DebugString();
   }
-  return "";
+  return MeasureDifference(buffer, *fields);
 }
 
 }  // namespace halfstep

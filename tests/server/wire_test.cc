@@ -14,6 +14,8 @@
 namespace halfstep {
 namespace {
 
+absl::Status Hold(uint64_t) { return absl::OkStatus(); }
+
 // What goes wrong in `bytes` as any message of the API, cut in two at every
 // position, uncut, and into single bytes.
 void ExpectSameAsParser(const std::string& bytes) {
@@ -86,7 +88,7 @@ TEST(Split, LeavesPayloadWhereItIs) {
 
   v1::QuantizeRequest fields;
   Payloads payloads;
-  ASSERT_TRUE(Split(buffer, fields, payloads).ok());
+  ASSERT_TRUE(Split(buffer, fields, payloads, Hold).ok());
   const Pieces& data = payloads.Under(v1::QuantizeRequest::kTensorFieldNumber);
   ASSERT_EQ(data.size(), 4096u);
   ASSERT_EQ(data.ContiguousCount(0), 4096u);
@@ -102,7 +104,8 @@ TEST(Split, LeavesPayloadWhereItIs) {
 TEST(Split, NamesTheTypeItCannotParse) {
   v1::QuantizeRequest fields;
   Payloads payloads;
-  const absl::Status status = Split(InSlices("\xff", {}), fields, payloads);
+  const absl::Status status =
+      Split(InSlices("\xff", {}), fields, payloads, Hold);
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(status.message(),
             "request: cannot be parsed; must be a serialized "
