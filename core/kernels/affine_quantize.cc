@@ -269,7 +269,7 @@ struct Quantizer {
         const size_t end = (time + 1) * count;
         for (size_t i = time * count; i < end; i += lanes) {
           const CutCodes<D> cut =
-              Cut<kOrder, kClamp>(d, LoadLanes(d, reals + i), pair, limits);
+              Cut<kOrder, kClamp>(d, LoadAhead(d, reals + i), pair, limits);
           StoreCodes(d, Stored<kMask>(d, cut), codes + i);
           if constexpr (!kMask) {
             later[later_count] = i;
@@ -293,7 +293,7 @@ struct Quantizer {
     const D d;
     const size_t lanes = hn::Lanes(d);
     const V x =
-        count == lanes ? LoadLanes(d, reals) : LoadFirst(d, reals, count, T{0});
+        count == lanes ? LoadAhead(d, reals) : LoadFirst(d, reals, count, T{0});
     CutCodes<D> cut = Cut<kOrder, kClamp>(d, x, pair, limits);
     if (!kMask && HWY_UNLIKELY(!hn::AllFalse(d, cut.exceptional))) {
       cut.codes =

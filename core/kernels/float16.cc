@@ -91,7 +91,7 @@ HWY_INLINE void WidenAll(const uint16_t* from, size_t count, float* to) {
   const size_t lanes = hn::Lanes(d);
   size_t i = 0;
   for (; i + lanes <= count; i += lanes) {
-    hn::StoreU(Format::Widen(d, hn::PromoteTo(du, LoadLanes(d16, from + i))), d,
+    hn::StoreU(Format::Widen(d, hn::PromoteTo(du, LoadAhead(d16, from + i))), d,
                to + i);
   }
   if (i == count) return;
@@ -118,7 +118,7 @@ HWY_INLINE void NarrowAll(const float* from, size_t count, uint16_t* to) {
   const size_t lanes = hn::Lanes(d);
   size_t i = 0;
   for (; i + lanes <= count; i += lanes) {
-    StoreLanes(d16, Low16(di, Format::Narrow(d, LoadLanes(d, from + i))),
+    StoreLanes(d16, Low16(di, Format::Narrow(d, LoadAhead(d, from + i))),
                to + i);
   }
   if (i == count) return;
@@ -148,7 +148,7 @@ void WidenF32(const float* from, size_t count, double* to) {
   const size_t lanes = hn::Lanes(d);
   size_t i = 0;
   for (; i + lanes <= count; i += lanes) {
-    hn::StoreU(hn::PromoteTo(d, LoadLanes(df, from + i)), d, to + i);
+    hn::StoreU(hn::PromoteTo(d, LoadAhead(df, from + i)), d, to + i);
   }
   for (; i < count; ++i) {
     float real;

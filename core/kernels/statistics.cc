@@ -38,13 +38,13 @@ HWY_INLINE void RangeOfRun(const T* reals, size_t count, T* low, T* high) {
   };
   size_t i = 0;
   for (; i + 4 * lanes <= count; i += 4 * lanes) {
-    widen(LoadLanes(d, reals + i), low0, high0);
-    widen(LoadLanes(d, reals + i + lanes), low1, high1);
-    widen(LoadLanes(d, reals + i + 2 * lanes), low2, high2);
-    widen(LoadLanes(d, reals + i + 3 * lanes), low3, high3);
+    widen(LoadAhead(d, reals + i), low0, high0);
+    widen(LoadAhead(d, reals + i + lanes), low1, high1);
+    widen(LoadAhead(d, reals + i + 2 * lanes), low2, high2);
+    widen(LoadAhead(d, reals + i + 3 * lanes), low3, high3);
   }
   for (; i + lanes <= count; i += lanes) {
-    widen(LoadLanes(d, reals + i), low0, high0);
+    widen(LoadAhead(d, reals + i), low0, high0);
   }
   if (i < count) {
     // Padded with NaN, which takes no part.
@@ -74,7 +74,7 @@ HWY_INLINE void RangesOfShortRuns(const T* reals, size_t count, size_t times,
     V vlow = infinity;
     V vlow_of_negated = infinity;
     for (size_t i = 0; i < count; i += lanes, reals += lanes) {
-      const V x = LoadLanes(d, reals);
+      const V x = LoadAhead(d, reals);
       const auto finite = hn::Le(hn::Abs(x), largest);  // false for NaN
       vlow = hn::Min(vlow, hn::IfThenElse(finite, x, infinity));
       vlow_of_negated = hn::Min(vlow_of_negated,
@@ -109,7 +109,7 @@ HWY_INLINE void RangeOfRow(const T* reals, size_t count, T* low, T* high) {
   const V minus_infinity = hn::Neg(infinity);
   size_t i = 0;
   for (; i + lanes <= count; i += lanes) {
-    const V x = LoadLanes(d, reals + i);
+    const V x = LoadAhead(d, reals + i);
     const auto finite = hn::Le(hn::Abs(x), largest);
     hn::StoreU(
         hn::Min(hn::LoadU(d, low + i), hn::IfThenElse(finite, x, infinity)), d,
