@@ -9,7 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "server/call/idle_memory.h"
+#include "server/call/freed_memory.h"
 #include "server/ending.h"
 #include "server/server.h"
 #include "server/settings/flags.h"

@@ -3,8 +3,8 @@
 //
 // Fresh memory costs a page fault every 4 KiB: with malloc's own settings, a
 // do-nothing server spent as much time on faults as on moving the bytes
-// (docs/benchmarks.md). So malloc is told to keep what is freed, and this looks
-// after it.
+// (docs/benchmarks.md). So the allocator is told to keep what is freed
+// (server/call/freed_memory.h), and this looks after it.
 #ifndef HALFSTEP_SERVER_CALL_IDLE_MEMORY_H_
 #define HALFSTEP_SERVER_CALL_IDLE_MEMORY_H_
 
@@ -18,20 +18,16 @@
 
 namespace halfstep {
 
-// Makes malloc keep freed memory, in this whole process, until IdleMemory gives
-// it back. For main(), before threads start.
-void KeepFreedMemory();
-
 // A thread that looks once a second. Buffers that no call has taken for
-// kIdleTime are freed; what malloc holds goes back when no call at all came for
-// as long, and, under load, whenever it holds more than kFreeBytesMax for
-// nothing.
+// kIdleTime are freed; what the allocator holds goes back when no call at all
+// came for as long, and, under load, whenever it holds more than kFreedBytesMax
+// for nothing.
 class IdleMemory {
  public:
   static constexpr absl::Duration kIdleTime = absl::Seconds(5);
   // Given back at most every kIdleTime: a load that needs it again faults it in
   // no more often than that.
-  static constexpr size_t kFreeBytesMax = size_t{64} << 20;
+  static constexpr size_t kFreedBytesMax = size_t{64} << 20;
 
   // Both must outlive this object.
   IdleMemory(const Admission& admission, BufferPool& buffers);

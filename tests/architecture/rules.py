@@ -42,6 +42,7 @@ CONFINED = [
     (TBB, lambda path: path == "core/executor.cc", 1),
     (SPDLOG, lambda path: path.startswith("server/"), 2),
     (PROMETHEUS, lambda path: path.startswith("server/"), 1),
+    (("gperftools/",), lambda path: path == "server/call/freed_memory_tcmalloc.cc", 1),
     (MICROHTTPD, lambda path: path.startswith("server/"), 1),
     # Certificates, tokens' digests, and the client's words for a handshake.
     (OPENSSL, lambda path: path.startswith(("server/", "client/cli/")), 3),

@@ -27,7 +27,7 @@
 #include "core/executor.h"
 #include "core/quantize.h"
 #include "halfstep/v1/quantization.grpc.pb.h"
-#include "server/call/idle_memory.h"
+#include "server/call/freed_memory.h"
 #include "server/network/transport.h"
 #include "server/options.h"
 
