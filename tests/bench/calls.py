@@ -1,10 +1,10 @@
-"""Calls beside a server that does nothing, generated handlers, and NumPy."""
+"""Calls beside a server that does nothing, one that only computes, generated handlers, NumPy."""
 
 import statistics
 
 from processes import GB, KIB, MIB, closed_loop, servers
 
-SIDES = ("halfstep", "nothing", "generated", "numpy")
+SIDES = ("halfstep", "nothing", "bare", "generated", "numpy")
 
 # (bytes of reals, calls in flight): their product is at most 1 GiB.
 CALLS = [
@@ -24,6 +24,13 @@ def seconds_of(size, concurrency, options):
     return max(options.seconds, 2 * size * concurrency / SLOWEST_BYTES_PER_SECOND)
 
 
+def rotated(items, turn):
+    """Each in its turn first, so that none always follows the same one."""
+    items = list(items)
+    turn %= len(items)
+    return items[turn:] + items[:turn]
+
+
 def median_of(samples, key):
     values = [sample[key] for sample in samples if sample[key] is not None]
     return statistics.median(values) if values else None
@@ -34,8 +41,8 @@ def measure_calls(build, stubs, options, transport):
     with servers(build, stubs, transport, SIDES) as running:
         for size, concurrency in QUICK_CALLS if options.quick else CALLS:
             samples = {name: [] for name in running}
-            for _ in range(options.rounds):
-                for name, server in running.items():
+            for turn in range(options.rounds):
+                for name, server in rotated(running.items(), turn):
                     samples[name].append(
                         closed_loop(
                             build, server, size, concurrency,

@@ -3,10 +3,14 @@
 //
 //   nothing    takes raw bytes, looks at none, answers with as many bytes as
 //              8-bit codes of the tensor would be: what moving the bytes costs
+//   bare       the same, and quantizes the tensor: no message is parsed,
+//   nothing
+//              is bounded, counted or logged. What a server that computes can
+//              reach at best
 //   generated  the same core behind generated messages: `bytes data` is parsed
 //              into a string, the codes are made in another
 //
-//   peer_server nothing|generated ADDRESS [ARGUMENT=INTEGER...]
+//   peer_server nothing|bare|generated ADDRESS [ARGUMENT=INTEGER...]
 //
 // An ARGUMENT is one of gRPC's channel arguments, in place of what
 // server/network/transport.cc says: grpc.http2.max_frame_size=16384.
@@ -18,8 +22,10 @@
 #include <atomic>
 #include <cstdio>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/numbers.h"
@@ -30,6 +36,7 @@
 #include "server/call/freed_memory.h"
 #include "server/network/transport.h"
 #include "server/options.h"
+#include "server/wire/wire.h"
 
 namespace halfstep {
 namespace {
@@ -65,10 +72,11 @@ std::string ReplyHeader(size_t codes) {
   return header + inner;
 }
 
-class NothingCall final : public grpc::ServerGenericBidiReactor {
+// One call on raw bytes.
+class RawCall : public grpc::ServerGenericBidiReactor {
  public:
-  NothingCall(const std::vector<char>& memory, const std::string& method)
-      : memory_(memory), asks_for_info_(method == kService + "GetServerInfo") {
+  void Begin(const std::string& method) {
+    asks_for_info_ = method == kService + "GetServerInfo";
     if (asks_for_info_ || method == kService + "Quantize") {
       StartRead(&request_);
     } else {
@@ -76,22 +84,29 @@ class NothingCall final : public grpc::ServerGenericBidiReactor {
     }
   }
 
+ protected:
+  // The request is there: to end with Reply, on any thread.
+  virtual void Answer() = 0;
+
+  void Reply(grpc::Slice codes) {
+    const grpc::Slice slices[] = {ReplyHeader(codes.size()), std::move(codes)};
+    reply_ = grpc::ByteBuffer(slices, 2);
+    StartWriteAndFinish(&reply_, grpc::WriteOptions(), grpc::Status::OK);
+  }
+
+  grpc::ByteBuffer request_;
+
  private:
   void OnReadDone(bool ok) override {
     if (!ok) return Finish(grpc::Status::CANCELLED);
-    const size_t size = std::min(request_.Length() / 4, memory_.size());
-    request_.Clear();
-    const grpc::Slice slices[] = {
-        asks_for_info_ ? Info().SerializeAsString() : ReplyHeader(size),
-        grpc::Slice(memory_.data(), size, grpc::Slice::STATIC_SLICE)};
-    reply_ = grpc::ByteBuffer(slices, asks_for_info_ ? 1 : 2);
+    if (!asks_for_info_) return Answer();
+    const grpc::Slice info = Info().SerializeAsString();
+    reply_ = grpc::ByteBuffer(&info, 1);
     StartWriteAndFinish(&reply_, grpc::WriteOptions(), grpc::Status::OK);
   }
   void OnDone() override { delete this; }
 
-  const std::vector<char>& memory_;
-  const bool asks_for_info_;
-  grpc::ByteBuffer request_;
+  bool asks_for_info_ = false;
   grpc::ByteBuffer reply_;
 };
 
@@ -100,32 +115,138 @@ class NothingService final : public grpc::CallbackGenericService {
   NothingService() : memory_(kReplyBytesMax, 1) {}
   grpc::ServerGenericBidiReactor* CreateReactor(
       grpc::GenericCallbackServerContext* context) override {
-    return new NothingCall(memory_, context->method());
+    auto* call = new Call(memory_);
+    call->Begin(context->method());
+    return call;
   }
 
  private:
+  class Call final : public RawCall {
+   public:
+    explicit Call(const std::vector<char>& memory) : memory_(memory) {}
+
+   private:
+    void Answer() override {
+      const size_t size = std::min(request_.Length() / 4, memory_.size());
+      request_.Clear();
+      Reply(grpc::Slice(memory_.data(), size, grpc::Slice::STATIC_SLICE));
+    }
+    const std::vector<char>& memory_;
+  };
+
   const std::vector<char> memory_;
 };
 
-// Only what is measured: float32, per tensor, dynamic, asymmetric, 8 bits.
+// Where calls are computed: as the server itself has it
+// (server/call/unary_call.cc).
+class Computer {
+ public:
+  // Calls `compute` with whether it is to stay on its thread, now or on the
+  // executor. `bytes`: of the tensor. False if the executor is full.
+  bool Run(size_t bytes, std::function<void(bool is_alone)> compute) {
+    const bool is_busy = ++in_flight_ > executor_.threads();
+    if (bytes <=
+        (is_busy ? kInlineRequestBytesMaxWhenBusy : kInlineRequestBytesMax)) {
+      compute(true);
+    } else if (!executor_.Submit(
+                   [compute = std::move(compute)] { compute(false); })) {
+      --in_flight_;
+      return false;
+    }
+    return true;
+  }
+  void Done() { --in_flight_; }
+
+  // Float32, per tensor, dynamic, asymmetric, 8 bits: only what is measured.
+  absl::StatusOr<QuantizeResult> Quantize(const QuantizePlan& plan,
+                                          const Pieces& reals, bool is_alone,
+                                          absl::Span<std::byte> codes) {
+    const Cancellation never;
+    return halfstep::Quantize(plan, reals, false, {executor_, never, is_alone},
+                              codes);
+  }
+
+ private:
+  Executor executor_{{}};
+  // Calls that have come and are not computed.
+  std::atomic<int> in_flight_{0};
+};
+
+class BareService final : public grpc::CallbackGenericService {
+ public:
+  grpc::ServerGenericBidiReactor* CreateReactor(
+      grpc::GenericCallbackServerContext* context) override {
+    auto* call = new Call(*this);
+    call->Begin(context->method());
+    return call;
+  }
+
+ private:
+  class Call final : public RawCall {
+   public:
+    explicit Call(BareService& service) : service_(service) {}
+
+   private:
+    void Answer() override {
+      Computer& computer = service_.computer_;
+      const bool taken =
+          computer.Run(request_.Length(), [this, &computer](bool is_alone) {
+            grpc::Slice codes = Codes(is_alone);
+            computer.Done();
+            request_.Clear();
+            Reply(std::move(codes));
+          });
+      if (!taken) Finish(grpc::Status(grpc::RESOURCE_EXHAUSTED, "busy"));
+    }
+
+    grpc::Slice Codes(bool is_alone) {
+      std::vector<grpc::Slice> slices;
+      if (!request_.Dump(&slices).ok()) return {};
+      // Sizes are whole KiB, and the payload comes last.
+      const size_t bytes = request_.Length() / 1024 * 1024;
+      size_t before = request_.Length() - bytes;
+      Pieces reals;
+      for (const grpc::Slice& slice : slices) {
+        const size_t skipped = std::min(before, slice.size());
+        before -= skipped;
+        reals.Append(
+            {reinterpret_cast<const std::byte*>(slice.begin() + skipped),
+             slice.size() - skipped});
+      }
+      const int64_t shape[] = {static_cast<int64_t>(bytes / sizeof(float))};
+      const auto plan =
+          QuantizePlan::Dynamic(Spec(), DataType::kFloat32, shape, 1);
+      if (!plan.ok()) return {};
+      Buffer codes = service_.buffers_->Take(plan->code_bytes());
+      if (!service_.computer_.Quantize(*plan, reals, is_alone, codes.bytes())
+               .ok()) {
+        return {};
+      }
+      return ToSlice(std::move(codes));
+    }
+
+    BareService& service_;
+  };
+
+  const std::shared_ptr<BufferPool> buffers_ =
+      BufferPool::Create(size_t{1} << 30);
+  Computer computer_;
+};
+
 class GeneratedService final : public v1::QuantizationService::CallbackService {
  public:
   grpc::ServerUnaryReactor* Quantize(grpc::CallbackServerContext* context,
                                      const v1::QuantizeRequest* request,
                                      v1::QuantizeResponse* response) override {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-    const auto compute = [this, request, response, reactor](bool is_alone) {
-      const grpc::Status status = Compute(*request, *response, is_alone);
-      --in_flight_;
-      reactor->Finish(status);
-    };
-    // As the server itself has it: server/call/unary_call.cc.
-    const bool is_busy = ++in_flight_ > executor_.threads();
-    if (request->tensor().data().size() <=
-        (is_busy ? kInlineRequestBytesMaxWhenBusy : kInlineRequestBytesMax)) {
-      compute(true);
-    } else if (!executor_.Submit([compute] { compute(false); })) {
-      --in_flight_;
+    const bool taken = computer_.Run(
+        request->tensor().data().size(),
+        [this, request, response, reactor](bool is_alone) {
+          const grpc::Status status = Compute(*request, *response, is_alone);
+          computer_.Done();
+          reactor->Finish(status);
+        });
+    if (!taken) {
       reactor->Finish(grpc::Status(grpc::RESOURCE_EXHAUSTED, "busy"));
     }
     return reactor;
@@ -155,12 +276,10 @@ class GeneratedService final : public v1::QuantizationService::CallbackService {
     tensor.set_dtype(request.tensor().dtype());
     std::string& codes = *tensor.mutable_codes();
     codes.resize(plan->code_bytes());
-    const Cancellation never;
-    const auto result = halfstep::Quantize(
+    const auto result = computer_.Quantize(
         *plan,
         Pieces({reinterpret_cast<const std::byte*>(data.data()), data.size()}),
-        false, {executor_, never, is_alone},
-        {reinterpret_cast<std::byte*>(codes.data()), codes.size()});
+        is_alone, {reinterpret_cast<std::byte*>(codes.data()), codes.size()});
     if (!result.ok()) {
       return grpc::Status(grpc::INVALID_ARGUMENT,
                           std::string(result.status().message()));
@@ -171,9 +290,7 @@ class GeneratedService final : public v1::QuantizationService::CallbackService {
     return grpc::Status::OK;
   }
 
-  Executor executor_{{}};
-  // Calls that have come and are not computed.
-  std::atomic<int> in_flight_{0};
+  Computer computer_;
 };
 
 // Adds `text`, NAME=INTEGER.
@@ -209,11 +326,12 @@ int Serve(const std::string& mode, const std::string& address,
   SetTransport(*options, builder);
   int port = 0;
   builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
-  std::unique_ptr<NothingService> nothing;
+  std::unique_ptr<grpc::CallbackGenericService> raw;
   std::unique_ptr<GeneratedService> generated;
-  if (mode == "nothing") {
-    nothing = std::make_unique<NothingService>();
-    builder.RegisterCallbackGenericService(nothing.get());
+  if (mode == "nothing") raw = std::make_unique<NothingService>();
+  if (mode == "bare") raw = std::make_unique<BareService>();
+  if (raw != nullptr) {
+    builder.RegisterCallbackGenericService(raw.get());
   } else {
     generated = std::make_unique<GeneratedService>();
     builder.RegisterService(generated.get());
@@ -241,9 +359,9 @@ int Serve(const std::string& mode, const std::string& address,
 
 int main(int argc, char** argv) {
   const std::string mode = argc >= 3 ? argv[1] : "";
-  if (mode != "nothing" && mode != "generated") {
+  if (mode != "nothing" && mode != "bare" && mode != "generated") {
     std::fprintf(stderr,
-                 "usage: peer_server nothing|generated ADDRESS "
+                 "usage: peer_server nothing|bare|generated ADDRESS "
                  "[ARGUMENT=INTEGER...]\n");
     return 2;
   }

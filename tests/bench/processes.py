@@ -57,6 +57,7 @@ def command_of(build, name, address):
             str(build / "bin" / "halfstep-server"), f"--listen={address}", "--log-level=error",
         ],
         "nothing": [peer, "nothing", address],
+        "bare": [peer, "bare", address],
         "generated": [peer, "generated", address],
         "numpy": ["/usr/bin/python3", str(ROOT / "tests/bench/numpy_server.py"), address],
     }[name]  # fmt: skip
