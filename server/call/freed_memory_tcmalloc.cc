@@ -6,9 +6,7 @@
 
 namespace halfstep {
 
-void KeepFreedMemory() {
-  MallocExtension::instance()->SetMemoryReleaseRate(0);
-}
+void KeepFreedMemory() { MallocExtension::instance()->SetMemoryReleaseRate(0); }
 
 size_t FreedBytes() {
   // Without what threads have at hand, 32 MiB at most.
@@ -18,8 +16,6 @@ size_t FreedBytes() {
   return bytes;
 }
 
-void ReleaseFreedMemory() {
-  MallocExtension::instance()->ReleaseFreeMemory();
-}
+void ReleaseFreedMemory() { MallocExtension::instance()->ReleaseFreeMemory(); }
 
 }  // namespace halfstep

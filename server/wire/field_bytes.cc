@@ -69,9 +69,9 @@ class Meter {
         return type == nullptr;
       }
       const FieldDescriptor* field =
-          type == nullptr ? nullptr
-                          : type->FindFieldByNumber(
-                                WireFormatLite::GetTagFieldNumber(tag));
+          type == nullptr
+              ? nullptr
+              : type->FindFieldByNumber(WireFormatLite::GetTagFieldNumber(tag));
       const bool counted =
           wire_type == WireFormatLite::WIRETYPE_LENGTH_DELIMITED
               ? LengthDelimited(field, depth, has_payload)

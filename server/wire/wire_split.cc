@@ -39,8 +39,8 @@ void AppendTag(uint32_t tag, std::string& out) {
              static_cast<size_t>(end - bytes));
 }
 
-// Writes `length` over the kLengthBytesMax bytes at `at`: a varint may be longer
-// than it needs to be.
+// Writes `length` over the kLengthBytesMax bytes at `at`: a varint may be
+// longer than it needs to be.
 void WriteLength(size_t length, char* at) {
   for (int i = 0; i < kLengthBytesMax; ++i) {
     const bool is_last = i + 1 == kLengthBytesMax;

@@ -232,8 +232,8 @@ def call_made_up_methods(server, count, batch=100):
 
 
 def test_made_up_methods_are_no_series(pb, start_server):
-    # With one arena, what malloc keeps for later does not hide what stays for good.
-    watched = start_server(ADMIN, env={"MALLOC_ARENA_MAX": "1"})
+    # So that what threads keep for later does not hide what stays for good.
+    watched = start_server(ADMIN, env={"TCMALLOC_MAX_TOTAL_THREAD_CACHE_BYTES": str(MIB)})
     watched.quantization.Quantize(pb.QuantizeRequest(tensor=tensor(pb, [1])))
     call_made_up_methods(watched, 5_000)
     # Each name kept, with its counter, would be 100 bytes and more, every time; what a

@@ -19,14 +19,14 @@ FieldBytes Measure(const Message& message) {
                        *Message::descriptor());
 }
 
-// That `bytes`, read as a `Message`, take what is measured, or a part of it that
-// is not small. (Protobuf's report leaves out what the allocator adds, which is
-// most of an unknown field.)
+// That `bytes`, read as a `Message`, take what is measured, or a part of it
+// that is not small. (Protobuf's report leaves out what the allocator adds,
+// which is most of an unknown field.)
 template <typename Message>
 void ExpectMeasured(const std::string& bytes, size_t most_times = 4) {
   SCOPED_TRACE(Message::descriptor()->name());
-  const FieldBytes measured = MeasureFields(
-      InSlices(bytes, {bytes.size() / 3}), *Message::descriptor());
+  const FieldBytes measured = MeasureFields(InSlices(bytes, {bytes.size() / 3}),
+                                            *Message::descriptor());
   EXPECT_EQ(measured.serialized, bytes.size());
   Message message;
   ASSERT_TRUE(message.ParseFromString(bytes));
@@ -91,14 +91,12 @@ TEST(MeasureFields, CountsWhatIsReadOfAMalformedMessage) {
   for (int i = 0; i < kCount; ++i) numbers.mutable_tensor()->add_shape(i);
   const uint64_t whole = Measure(numbers).parsed;
   std::string bytes = numbers.SerializeAsString() + '\x07';
-  EXPECT_GE(
-      MeasureFields(InSlices(bytes, {}), *numbers.GetDescriptor()).parsed,
-      whole);
+  EXPECT_GE(MeasureFields(InSlices(bytes, {}), *numbers.GetDescriptor()).parsed,
+            whole);
   // Groups without an end, deeper than the parser goes.
   bytes.assign(kCount, '\x7b');
-  EXPECT_LT(
-      MeasureFields(InSlices(bytes, {}), *numbers.GetDescriptor()).parsed,
-      100'000u);
+  EXPECT_LT(MeasureFields(InSlices(bytes, {}), *numbers.GetDescriptor()).parsed,
+            100'000u);
 }
 
 TEST(Split, AsksBeforeItParses) {

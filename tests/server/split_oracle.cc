@@ -113,8 +113,8 @@ std::string SplitDifference(const Message& type, const std::string& bytes,
   const grpc::ByteBuffer buffer = InSlices(bytes, cuts);
   const std::unique_ptr<Message> fields(type.New());
   Payloads payloads;
-  const absl::Status split =
-      Split(buffer, *fields, payloads, [](uint64_t) { return absl::OkStatus(); });
+  const absl::Status split = Split(buffer, *fields, payloads,
+                                   [](uint64_t) { return absl::OkStatus(); });
   if (split.ok() != is_message) {
     return is_message ? "refused: " + std::string(split.message())
                       : "accepted what the parser refuses";
