@@ -42,8 +42,7 @@ constexpr uintptr_t kAheadBytes = 2048;
 // LoadLanes in a loop over much memory. Nothing is read past the end.
 template <class D, typename T = hn::TFromD<D>>
 HWY_INLINE hn::Vec<D> LoadAhead(D d, const T* from) {
-  hwy::Prefetch(reinterpret_cast<const std::byte*>(
-      reinterpret_cast<uintptr_t>(from) + kAheadBytes));
+  hwy::Prefetch(reinterpret_cast<const std::byte*>(from) + kAheadBytes);
   return LoadLanes(d, from);
 }
 
