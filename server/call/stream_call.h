@@ -25,8 +25,8 @@ class StreamSession : public Call {
  public:
   using Call::Call;
 
-  // Holds `bytes` from now on, beside the messages, their fields, and one window
-  // of results. RESOURCE_EXHAUSTED if the server never has room for that
+  // Holds `bytes` from now on, beside the messages, their fields, and one
+  // window of results. RESOURCE_EXHAUSTED if the server never has room for that
   // ("request"), or not now.
   absl::Status Hold(uint64_t bytes);
 
