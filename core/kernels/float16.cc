@@ -118,7 +118,7 @@ HWY_INLINE void NarrowAll(const float* from, size_t count, uint16_t* to) {
   const size_t lanes = hn::Lanes(d);
   size_t i = 0;
   for (; i + lanes <= count; i += lanes) {
-    StoreLanes(d16, Low16(di, Format::Narrow(d, LoadAhead(d, from + i))),
+    StoreLanes(d16, Low16(di, Format::Narrow(d, LoadLanes(d, from + i))),
                to + i);
   }
   if (i == count) return;

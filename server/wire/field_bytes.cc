@@ -24,8 +24,6 @@ constexpr uint64_t kMessageBytes = 224;
 constexpr uint64_t kOtherFieldBytes = 160;
 // An array doubles when it is full, and for a moment is there twice.
 constexpr uint64_t kArrayGrowth = 3;
-// The parser's own bound.
-constexpr int kDepthMax = 100;
 
 // Bytes of an element in memory; 0 for what is no number.
 uint64_t ElementBytes(const FieldDescriptor& field) {
@@ -48,6 +46,12 @@ uint64_t ElementBytes(const FieldDescriptor& field) {
   return 0;
 }
 
+// How `field` stands on the wire where it is not packed.
+WireFormatLite::WireType WireTypeOf(const FieldDescriptor& field) {
+  return WireFormatLite::WireTypeForFieldType(
+      static_cast<WireFormatLite::FieldType>(field.type()));
+}
+
 // One message being measured.
 class Meter {
  public:
@@ -62,7 +66,7 @@ class Meter {
   // Up to the end of the message, or of a group: then `type` is null, and all
   // fields are unknown. False where the parser would stop.
   bool Fields(const Descriptor* type, int depth, bool has_payload) {
-    if (depth > kDepthMax) return false;
+    if (depth > CodedInputStream::GetDefaultRecursionLimit()) return false;
     while (const uint32_t tag = in_.ReadTag()) {
       const auto wire_type = WireFormatLite::GetTagWireType(tag);
       if (wire_type == WireFormatLite::WIRETYPE_END_GROUP) {
@@ -107,11 +111,7 @@ class Meter {
   bool Packed(const FieldDescriptor& field, uint64_t length) {
     const uint64_t element = ElementBytes(field);
     uint64_t count = 0;
-    const bool is_varint =
-        WireFormatLite::WireTypeForFieldType(
-            static_cast<WireFormatLite::FieldType>(field.type())) ==
-        WireFormatLite::WIRETYPE_VARINT;
-    if (is_varint) {
+    if (WireTypeOf(field) == WireFormatLite::WIRETYPE_VARINT) {
       if (!CountVarints(length, count)) return false;
     } else {
       count = length / element;
@@ -139,10 +139,7 @@ class Meter {
 
   bool Other(uint32_t tag, const FieldDescriptor* field, int depth) {
     const auto wire_type = WireFormatLite::GetTagWireType(tag);
-    const bool is_known =
-        field != nullptr &&
-        WireFormatLite::WireTypeForFieldType(
-            static_cast<WireFormatLite::FieldType>(field->type())) == wire_type;
+    const bool is_known = field != nullptr && WireTypeOf(*field) == wire_type;
     if (!is_known) {
       parsed_ += kOtherFieldBytes;
     } else if (field->is_repeated()) {

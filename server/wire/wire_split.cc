@@ -18,14 +18,13 @@ namespace {
 using ::google::protobuf::Descriptor;
 using ::google::protobuf::FieldDescriptor;
 using ::google::protobuf::internal::WireFormatLite;
+using ::google::protobuf::io::CodedInputStream;
 using ::google::protobuf::io::CodedOutputStream;
 
-// The parser's own bounds: a tag has at most 5 bytes, a varint 10, and groups
-// and submessages nest at most 100 deep.
+// The parser's own bounds: a tag has at most 5 bytes, a varint 10.
 constexpr int kTagBytesMax = 5;
 constexpr int kLengthBytesMax = 5;
 constexpr int kVarintBytesMax = 10;
-constexpr size_t kDepthMax = 100;
 
 constexpr uint32_t TagOf(int field) {
   return WireFormatLite::MakeTag(field,
@@ -127,7 +126,9 @@ class Splitter {
           break;
         case WireFormatLite::WIRETYPE_START_GROUP:
           groups.push_back(tag >> 3);
-          read = groups.size() <= kDepthMax;
+          read =
+              groups.size() <=
+              static_cast<size_t>(CodedInputStream::GetDefaultRecursionLimit());
           break;
         case WireFormatLite::WIRETYPE_END_GROUP:
           read = !groups.empty() && groups.back() == tag >> 3;
