@@ -273,7 +273,7 @@ struct Quantizer {
           StoreCodes(d, Stored<kMask>(d, cut), codes + i);
           if constexpr (!kMask) {
             later[later_count] = i;
-            later_count += hn::AllFalse(d, cut.exceptional) ? 0 : 1;
+            later_count += hn::AllFalse(d, cut.exceptional) ? 0U : 1U;
           }
         }
       }

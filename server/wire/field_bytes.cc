@@ -127,7 +127,7 @@ class Meter {
       const void* data = nullptr;
       int size = 0;
       if (!in_.GetDirectBufferPointer(&data, &size)) return false;
-      size = static_cast<int>(std::min<uint64_t>(length, size));
+      size = static_cast<int>(std::min(length, static_cast<uint64_t>(size)));
       const auto* bytes = static_cast<const uint8_t*>(data);
       count += static_cast<uint64_t>(std::count_if(
           bytes, bytes + size, [](uint8_t byte) { return byte < 0x80; }));
