@@ -59,7 +59,8 @@ TEST(MeasureFields, CountsObjects) {
   ExpectMeasured<v1::MergeRequest>(Repeat(std::string("\x0a\0", 2)));
   v1::ObserveRequest summaries;
   for (int i = 0; i < kCount; ++i) {
-    summaries.mutable_state()->add_summaries()->add_bucket_count(1);
+    summaries.mutable_state()->add_summaries()->add_bucket_count(
+        static_cast<uint64_t>(i));
   }
   ExpectMeasured<v1::ObserveRequest>(summaries.SerializeAsString());
 }
