@@ -27,6 +27,15 @@ bool IsFused(const QuantizePlan& plan, const SliceLayout& layout) {
          layout.slice_elements_max() <= kFusedSliceMax;
 }
 
+// Of a fused pass: reals need no widening, and every step is slices as a whole.
+bool IsStepped(const QuantizePlan& plan, const SliceLayout& layout,
+               size_t arithmetic_size) {
+  return IsFused(plan, layout) && ByteSize(plan.dtype()) == arithmetic_size &&
+         layout.slices_are_equal() &&
+         layout.slice_elements_max() >= kStepSliceElementsMin &&
+         kStepElements % layout.slice_elements_max() == 0;
+}
+
 // Whether a strip's codes can be written where they belong from where the reals
 // lie, with nothing in between.
 bool IsDirect(const QuantizePlan& plan, const QuantizeOutputs& outputs,
@@ -64,6 +73,7 @@ QuantizePass<T>::QuantizePass(const QuantizePlan& plan, const Window& window,
       rule_(RuleOf<T>(plan.spec())),
       window_(window),
       fused_(IsFused(plan, layout_)),
+      stepped_(IsStepped(plan, layout_, sizeof(T))),
       strip_max_(IsDirect(plan, outputs, sizeof(T)) ? kDirectStripElements
                                                     : kStripElements),
       first_non_finite_(kNone) {}
@@ -186,20 +196,24 @@ void QuantizePass<T>::RunBlock(size_t block) {
   size_t first = window_.first + block * kBlockElements;
   const size_t end =
       std::min(window_.first + window_.count, first + kBlockElements);
-  BlockPairs pairs = {};
-  if (known_.has_value()) {
-    pairs = *known_;
-  } else if (fused_) {
-    pairs = ChooseForBlock(first, end, scratch);
-  }
   kernels::CutCounts cuts;
   kernels::ErrorSums* errors =
       outputs_.measure_error ? &errors_[block] : nullptr;
-  while (first < end) {
-    const Strip strip = StripOf(reals_, ByteSize(plan_.dtype()), first,
-                                std::min(end - first, strip_max_), scratch);
-    RunStrip(first, strip, pairs, scratch, &cuts, errors);
-    first += strip.count;
+  if (stepped_ && !known_.has_value()) {
+    RunSteps(first, end, scratch, &cuts, errors);
+  } else {
+    BlockPairs pairs = {};
+    if (known_.has_value()) {
+      pairs = *known_;
+    } else if (fused_) {
+      pairs = ChooseForBlock(first, end, scratch);
+    }
+    while (first < end) {
+      const Strip strip = StripOf(reals_, ByteSize(plan_.dtype()), first,
+                                  std::min(end - first, strip_max_), scratch);
+      RunStrip(first, strip, pairs, scratch, &cuts, errors);
+      first += strip.count;
+    }
   }
   const absl::MutexLock lock(&mutex_);
   cuts_.clamped += cuts.clamped;
@@ -208,15 +222,65 @@ void QuantizePass<T>::RunBlock(size_t block) {
 }
 
 template <typename T>
+void QuantizePass<T>::RunSteps(size_t first, size_t end, Scratch& scratch,
+                               kernels::CutCounts* cuts,
+                               kernels::ErrorSums* errors) {
+  const size_t length = layout_.slice_elements_max();
+  // No step is widened, so that the memory for that is free for a second one.
+  std::byte* const gathered[] = {scratch.gathered, scratch.widened};
+  Step<T> steps[2];
+  const auto begin = [&](size_t which) {
+    const size_t count = std::min(end - first, kStepElements);
+    const std::byte* reals = reals_.Contiguous(
+        first * sizeof(T), count * sizeof(T), gathered[which]);
+    steps[which].Begin({reals, count}, count / length);
+  };
+  const auto widen = [&](Step<T>& step) {
+    const kernels::Run run = {length, 0, 0, step.slices};
+    kernels::WidenRanges(step.reals(), {&run, 1}, step.low, step.high);
+  };
+  begin(0);
+  widen(steps[0]);
+  for (size_t which = 0; first < end; which = 1 - which) {
+    Step<T>& step = steps[which];
+    Step<T>& next = steps[1 - which];
+    const size_t here = first;
+    const BlockPairs pairs = ChooseForStep(here / length, step);
+    first += step.strip.count;
+    const bool more = first < end;
+    if (more) begin(1 - which);
+    const bool together = more && next.slices == step.slices;
+    const kernels::RangesToWiden<T> ranges = {next.reals(), next.low,
+                                              next.high};
+    RunStrip(here, step.strip, pairs, scratch, cuts, errors,
+             together ? &ranges : nullptr);
+    if (more && !together) widen(next);
+  }
+}
+
+template <typename T>
+typename QuantizePass<T>::BlockPairs QuantizePass<T>::ChooseForStep(
+    size_t slot, Step<T>& step) {
+  int32_t* zero_point = rule_.symmetric ? nullptr : step.zero_point;
+  kernels::ChooseParameters(rule_, step.low, step.high, step.slices, step.scale,
+                            zero_point);
+  std::copy_n(step.scale, step.slices, parameters_.scale.data() + slot);
+  if (zero_point == nullptr) return {{step.scale, nullptr}, slot};
+  std::copy_n(zero_point, step.slices, parameters_.zero_point.data() + slot);
+  return {{step.scale, zero_point, AnyFar({zero_point, step.slices})}, slot};
+}
+
+template <typename T>
 void QuantizePass<T>::RunStrip(size_t first, const Strip& strip,
                                const BlockPairs& pairs, Scratch& scratch,
                                kernels::CutCounts* cuts,
-                               kernels::ErrorSums* errors) {
+                               kernels::ErrorSums* errors,
+                               const kernels::RangesToWiden<T>* next) {
   const uint64_t non_finite_before = cuts->non_finite;
   if (HasFloatCodes(plan_.spec())) {
     FloatCodes(first, strip, scratch, cuts);
   } else {
-    IntegerCodes(first, strip, pairs, scratch, cuts);
+    IntegerCodes(first, strip, pairs, scratch, cuts, next);
   }
   if (cuts->non_finite != non_finite_before &&
       plan_.spec().non_finite_policy == NonFinitePolicy::kReject) {
@@ -239,7 +303,8 @@ void QuantizePass<T>::RunStrip(size_t first, const Strip& strip,
 template <typename T>
 void QuantizePass<T>::IntegerCodes(size_t first, const Strip& strip,
                                    const BlockPairs& pairs, Scratch& scratch,
-                                   kernels::CutCounts* cuts) {
+                                   kernels::CutCounts* cuts,
+                                   const kernels::RangesToWiden<T>* next) {
   const Spec& spec = plan_.spec();
   const size_t code_size = CodeByteSize(spec);
   const kernels::CodeKind kind =
@@ -254,8 +319,13 @@ void QuantizePass<T>::IntegerCodes(size_t first, const Strip& strip,
   const kernels::Runs runs = {scratch.runs.data(), scratch.runs.size()};
   const T* reals =
       Widened<T>(plan_.dtype(), strip.data, strip.count, scratch.widened);
-  kernels::Quantize(reals, runs, pairs.pairs, rule_.quantize, kind, codes,
-                    cuts);
+  if (next != nullptr) {
+    kernels::QuantizeAndWiden(reals, scratch.runs.front(), pairs.pairs,
+                              rule_.quantize, kind, codes, cuts, *next);
+  } else {
+    kernels::Quantize(reals, runs, pairs.pairs, rule_.quantize, kind, codes,
+                      cuts);
+  }
   if (dense && !outputs_.codes.empty()) {
     // `first` is a multiple of 8, so the strip begins with a whole byte.
     kernels::PackDense(codes, kind, strip.count, spec.bits,

@@ -3,8 +3,10 @@
 #ifndef HALFSTEP_CORE_QUANTIZE_PASS_H_
 #define HALFSTEP_CORE_QUANTIZE_PASS_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <vector>
 
@@ -43,6 +45,36 @@ struct WindowResult {
   std::vector<kernels::ErrorSums> errors;
 };
 
+// Where slices divide it, parameters are chosen a step at a time, and the
+// ranges of the next step are found while this one is coded. Small enough for
+// two to stay in the first-level cache.
+inline constexpr size_t kStepElements = 2048;
+// A step has whole slices of at least this.
+inline constexpr size_t kStepSliceElementsMin = 16;
+static_assert(kBlockElements % kStepElements == 0);
+static_assert(kStepElements <= kStripElements);
+
+template <typename T>
+struct Step {
+  static constexpr size_t kSlicesMax = kStepElements / kStepSliceElementsMin;
+
+  Strip strip = {};
+  size_t slices = 0;
+  T low[kSlicesMax];
+  T high[kSlicesMax];
+  T scale[kSlicesMax];
+  int32_t zero_point[kSlicesMax];
+
+  // Makes it that of `slices` slices, with ranges that are empty.
+  void Begin(const Strip& its_strip, size_t its_slices) {
+    strip = its_strip;
+    slices = its_slices;
+    std::fill_n(low, slices, std::numeric_limits<T>::infinity());
+    std::fill_n(high, slices, -std::numeric_limits<T>::infinity());
+  }
+  const T* reals() const { return reinterpret_cast<const T*>(strip.data); }
+};
+
 // T is the arithmetic's type. Made for one call.
 template <typename T>
 class QuantizePass {
@@ -73,13 +105,22 @@ class QuantizePass {
   // Chooses the parameters of the slices that [first, end) touches, reading
   // them whole: at both ends a little more than the block.
   BlockPairs ChooseForBlock(size_t first, size_t end, Scratch& scratch);
+  // Quantizes [first, end), choosing as it goes: once, and in order.
+  void RunSteps(size_t first, size_t end, Scratch& scratch,
+                kernels::CutCounts* cuts, kernels::ErrorSums* errors);
+  // From its ranges; its first slice has `slot`.
+  BlockPairs ChooseForStep(size_t slot, Step<T>& step);
+  // With `next`, whose slices are as many and as long as the strip's, their
+  // ranges are found, too.
   void RunStrip(size_t first, const Strip& strip, const BlockPairs& pairs,
                 Scratch& scratch, kernels::CutCounts* cuts,
-                kernels::ErrorSums* errors);
+                kernels::ErrorSums* errors,
+                const kernels::RangesToWiden<T>* next = nullptr);
   // Each writes the strip's codes and mask, and the reconstruction as numbers
   // of T to scratch.reconstructed where it is wanted.
   void IntegerCodes(size_t first, const Strip& strip, const BlockPairs& pairs,
-                    Scratch& scratch, kernels::CutCounts* cuts);
+                    Scratch& scratch, kernels::CutCounts* cuts,
+                    const kernels::RangesToWiden<T>* next);
   void FloatCodes(size_t first, const Strip& strip, Scratch& scratch,
                   kernels::CutCounts* cuts);
   void StoreMask(size_t first, size_t count, const Scratch& scratch);
@@ -97,6 +138,7 @@ class QuantizePass {
   const Window window_;
   // Whether parameters are chosen block by block: one read from memory.
   const bool fused_;
+  const bool stepped_;  // and, of these, step by step
   const size_t strip_max_;
 
   std::optional<PairTable<T>> table_;  // unless fused, or codes are floats

@@ -46,6 +46,12 @@ class SliceLayout {
   // The largest number of elements of a contiguous slice.
   size_t slice_elements_max() const { return run_length_; }
 
+  // Whether the contiguous slices are all as long as that, and follow each
+  // other through the whole tensor.
+  bool slices_are_equal() const {
+    return kind_ == Kind::kRows && row_length_ % run_length_ == 0;
+  }
+
   // A contiguous slice: its elements are [begin, end).
   struct Slice {
     size_t slot;

@@ -56,6 +56,26 @@ void Quantize(const double* reals, Runs runs, Pairs<double> pairs,
               const QuantizeRule<double>& rule, CodeKind kind, void* codes,
               CutCounts* cuts);
 
+// Reals that are looked at while others are quantized: as many runs of the same
+// length, and one low and high for each, as WidenRanges has them.
+template <typename T>
+struct RangesToWiden {
+  const T* reals = nullptr;
+  T* low = nullptr;
+  T* high = nullptr;
+};
+
+// Quantize for one run, whose step is 0, and WidenRanges for `next`: in one
+// loop if reals are divided and codes take a byte, else one after the other.
+void QuantizeAndWiden(const float* reals, const Run& run, Pairs<float> pairs,
+                      const QuantizeRule<float>& rule, CodeKind kind,
+                      void* codes, CutCounts* cuts,
+                      const RangesToWiden<float>& next);
+void QuantizeAndWiden(const double* reals, const Run& run, Pairs<double> pairs,
+                      const QuantizeRule<double>& rule, CodeKind kind,
+                      void* codes, CutCounts* cuts,
+                      const RangesToWiden<double>& next);
+
 // Writes one byte per real: 1 where it is finite and neither clamped nor
 // saturated, else 0.
 void GradientMask(const float* reals, Runs runs, Pairs<float> pairs,

@@ -10,6 +10,7 @@
 #include <hwy/highway.h>
 
 #include "core/kernels/lanes-inl.h"
+#include "core/kernels/ranges-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace halfstep::kernels::HWY_NAMESPACE {
@@ -66,35 +67,13 @@ template <typename T>
 HWY_INLINE void RangesOfShortRuns(const T* reals, size_t count, size_t times,
                                   T* low, T* high) {
   const hn::ScalableTag<T> d;
-  using V = hn::Vec<decltype(d)>;
   const size_t lanes = hn::Lanes(d);
-  const V largest = hn::Set(d, hwy::HighestValue<T>());
-  const V infinity = hn::Inf(d);
   for (size_t time = 0; time < times; ++time) {
-    V vlow = infinity;
-    V vlow_of_negated = infinity;
+    auto range = EmptyRange(d);
     for (size_t i = 0; i < count; i += lanes, reals += lanes) {
-      const V x = LoadAhead(d, reals);
-      const auto finite = hn::Le(hn::Abs(x), largest);  // false for NaN
-      vlow = hn::Min(vlow, hn::IfThenElse(finite, x, infinity));
-      vlow_of_negated = hn::Min(vlow_of_negated,
-                                hn::IfThenElse(finite, hn::Neg(x), infinity));
+      Widen(d, LoadAhead(d, reals), range);
     }
-    T run_low;
-    T run_high;
-#if HWY_TARGET == HWY_SCALAR
-    run_low = hn::GetLane(vlow);
-    run_high = -hn::GetLane(vlow_of_negated);
-#else
-    // The halves of both ends in one vector: lows below, negated highs above.
-    const hn::Half<decltype(d)> dh;
-    const V both = hn::Min(hn::ConcatLowerLower(d, vlow_of_negated, vlow),
-                           hn::ConcatUpperUpper(d, vlow_of_negated, vlow));
-    run_low = hn::GetLane(hn::MinOfLanes(dh, hn::LowerHalf(dh, both)));
-    run_high = -hn::GetLane(hn::MinOfLanes(dh, hn::UpperHalf(dh, both)));
-#endif
-    if (run_low < low[time]) low[time] = run_low;
-    if (run_high > high[time]) high[time] = run_high;
+    WidenTo(d, range, low + time, high + time);
   }
 }
 

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <ostream>
 #include <random>
 #include <string>
 #include <vector>
@@ -32,6 +33,23 @@ struct TensorCase {
 
 using Kind = Granularity::Kind;
 
+// How a test's name has it.
+void PrintTo(const TensorCase& tensor, std::ostream* out) {
+  for (const int64_t length : tensor.shape) *out << length << 'x';
+  switch (tensor.granularity.kind) {
+    case Kind::kTensor:
+      *out << " whole";
+      break;
+    case Kind::kAxis:
+      *out << " axis " << tensor.granularity.axis;
+      break;
+    case Kind::kGroup:
+      *out << " axis " << tensor.granularity.axis << " in groups of "
+           << tensor.granularity.group_size;
+      break;
+  }
+}
+
 std::vector<TensorCase> TensorCases() {
   return {
       {{}, {}},
@@ -47,6 +65,7 @@ std::vector<TensorCase> TensorCases() {
       {{2, 70000, 1}, {Kind::kAxis, 1, 0}},  // more slots than are tiled
       {{900, 100}, {Kind::kGroup, 1, 32}},   // ragged last groups
       {{900, 100}, {Kind::kGroup, -1, 128}},
+      {{530, 128}, {Kind::kGroup, 1, 32}},  // step by step, the last one short
       {{70001}, {Kind::kGroup, 0, 1}},
       {{70001}, {Kind::kGroup, 0, 20000}},
       {{10, 50, 20}, {Kind::kGroup, 1, 16}},  // columns
@@ -322,13 +341,16 @@ TEST(QuantizeGroups, OfEveryLengthEqualTheDefinition) {
   Executor executor({.threads = 3});
   for (const int64_t length :
        {1, 2, 16, 31, 32, 33, 64, 100, 128, 129, 1000, 8192}) {
-    const TensorCase tensor = {{70001}, {Kind::kGroup, 0, length}};
-    for (const size_t piece : {size_t{4099}, size_t{100003}}) {
-      SCOPED_TRACE(testing::Message()
-                   << "groups of " << length << ", pieces of " << piece);
-      TryTensor<float>(tensor, Spec(), DataType::kFloat32, executor, piece);
-      TryTensor<double>(tensor, Spec(), DataType::kFloat64, executor, piece);
-      if (testing::Test::HasFatalFailure()) return;
+    // With a shorter group at the end, and without.
+    for (const int64_t count : {int64_t{70001}, 70001 / length * length}) {
+      const TensorCase tensor = {{count}, {Kind::kGroup, 0, length}};
+      for (const size_t piece : {size_t{4099}, size_t{100003}}) {
+        SCOPED_TRACE(testing::Message() << count << " in groups of " << length
+                                        << ", pieces of " << piece);
+        TryTensor<float>(tensor, Spec(), DataType::kFloat32, executor, piece);
+        TryTensor<double>(tensor, Spec(), DataType::kFloat64, executor, piece);
+        if (testing::Test::HasFatalFailure()) return;
+      }
     }
   }
 }

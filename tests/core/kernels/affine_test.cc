@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/kernels/reference.h"
+#include "core/kernels/statistics.h"
 #include "tests/core/kernels/boundary_reals.h"
 #include "tests/core/kernels/every_target.h"
 
@@ -226,6 +227,73 @@ TEST_P(AffineKernel, ShortRunsAreCountedEachWithItsPair) {
     EXPECT_GT(expected.saturated, 0u);
     EXPECT_EQ(cuts.non_finite, expected.non_finite);
     EXPECT_EQ(cuts.saturated, expected.saturated);
+  }
+}
+
+// Both of these are held to their definitions on their own.
+template <typename T, typename C>
+void ExpectQuantizesAndWidens(const QuantizeRule<T>& rule, CodeKind kind,
+                              size_t length) {
+  constexpr size_t kTimes = 5;
+  const std::vector<T> all =
+      BoundaryReals<T>(T{0.5f}, -20, 300, 2 * length * kTimes);
+  std::vector<unsigned char> storage;
+  const T* reals = MisalignedCopy(all, storage);
+  const T* following = reals + length * kTimes;
+  const std::vector<T> scale = {T{9}, T{0.5f}, T{0.25f}, T{1}, T{2}, T{0.75f}};
+  const std::vector<int32_t> zero_point = {9, 1, 2, 3, 4, 5};
+  const Run run = {length, 1, 0, kTimes};
+  for (const int32_t* zero_points :
+       {zero_point.data(), static_cast<const int32_t*>(nullptr)}) {
+    const Pairs<T> pairs = {scale.data(), zero_points};
+    // Widened, and not set: some of these stay.
+    std::vector<T> low(kTimes, T{-3});
+    std::vector<T> high(kTimes, T{160});
+    Misaligned<C> codes(length * kTimes);
+    CutCounts cuts;
+    QuantizeAndWiden(reals, run, pairs, rule, kind, codes.data(), &cuts,
+                     {following, low.data(), high.data()});
+
+    Misaligned<C> expected_codes(length * kTimes);
+    CutCounts expected_cuts;
+    Quantize(reals, {&run, 1}, pairs, rule, kind, expected_codes.data(),
+             &expected_cuts);
+    std::vector<T> expected_low(kTimes, T{-3});
+    std::vector<T> expected_high(kTimes, T{160});
+    const Run ranges = {length, 0, 0, kTimes};
+    WidenRanges(following, {&ranges, 1}, expected_low.data(),
+                expected_high.data());
+    ASSERT_EQ(codes.bytes, expected_codes.bytes);
+    ASSERT_EQ(low, expected_low);
+    ASSERT_EQ(high, expected_high);
+    ASSERT_EQ(cuts.clamped, expected_cuts.clamped);
+    ASSERT_EQ(cuts.non_finite, expected_cuts.non_finite);
+    ASSERT_EQ(cuts.saturated, expected_cuts.saturated);
+  }
+}
+
+TEST_P(AffineKernel, QuantizesAndWidensAsOneAfterTheOther) {
+  for (const size_t length : std::initializer_list<size_t>{
+           1, 4, 8, 16, 31, 32, 48, 128, 512, 2048, 2064}) {
+    for (const Order order :
+         {Order::kDivide, Order::kMultiply, Order::kAddFirst}) {
+      for (const bool clamp : {false, true}) {
+        SCOPED_TRACE(testing::Message()
+                     << "length " << length << ", order "
+                     << static_cast<int>(order) << ", clamp " << clamp);
+        QuantizeRule<float> rule = {order, 0, 255};
+        if (clamp) rule.clamp_max = 100;
+        ExpectQuantizesAndWidens<float, uint8_t>(rule, CodeKind::kU8, length);
+        rule.quant_min = -127;
+        rule.quant_max = 127;
+        ExpectQuantizesAndWidens<float, int8_t>(rule, CodeKind::kI8, length);
+        rule.quant_max = 32767;
+        ExpectQuantizesAndWidens<float, int16_t>(rule, CodeKind::kI16, length);
+        ExpectQuantizesAndWidens<double, uint8_t>({order, 0, 255},
+                                                  CodeKind::kU8, length);
+        if (HasFatalFailure()) return;
+      }
+    }
   }
 }
 
