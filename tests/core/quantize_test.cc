@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_join.h"
 #include "core/field_error.h"
 #include "core/kernels/range.h"
 #include "core/kernels/reference.h"
@@ -35,7 +36,7 @@ using Kind = Granularity::Kind;
 
 // How a test's name has it.
 void PrintTo(const TensorCase& tensor, std::ostream* out) {
-  for (const int64_t length : tensor.shape) *out << length << 'x';
+  *out << '[' << absl::StrJoin(tensor.shape, ", ") << ']';
   switch (tensor.granularity.kind) {
     case Kind::kTensor:
       *out << " whole";
