@@ -1,10 +1,10 @@
-"""Calls beside a server that does nothing, one that only computes, generated handlers, NumPy."""
+"""Calls beside servers that do less, generated handlers and NumPy."""
 
 import statistics
 
 from processes import GB, KIB, MIB, closed_loop, servers
 
-SIDES = ("halfstep", "nothing", "bare", "generated", "numpy")
+SIDES = ("halfstep", "nothing", "bare", "parsed", "generated", "numpy")
 
 # (bytes of reals, calls in flight): their product is at most 1 GiB.
 CALLS = [
@@ -13,7 +13,6 @@ CALLS = [
     (64 * MIB, 4), (255 * MIB, 1),
 ]  # fmt: skip
 QUICK_CALLS = [(KIB, 8), (MIB, 1)]
-
 
 
 # The slowest side moves this much a second: a step is long enough for some calls of it.
@@ -34,6 +33,13 @@ def rotated(items, turn):
 def median_of(samples, key):
     values = [sample[key] for sample in samples if sample[key] is not None]
     return statistics.median(values) if values else None
+
+
+def quotient(ours, theirs):
+    """Of the rates, round by round; the median."""
+    return statistics.median(
+        our["bytes_per_second"] / their["bytes_per_second"] for our, their in zip(ours, theirs)
+    )
 
 
 def measure_calls(build, stubs, options, transport):
@@ -59,12 +65,14 @@ def measure_calls(build, stubs, options, transport):
                     for name, taken in samples.items()
                 },
                 "ratio": {
-                    name: statistics.median(
-                        ours["bytes_per_second"] / theirs["bytes_per_second"]
-                        for ours, theirs in zip(samples["halfstep"], taken)
-                    )
+                    name: quotient(samples["halfstep"], taken)
                     for name, taken in samples.items()
                     if name != "halfstep"
+                },
+                # What whoever computes, and whoever speaks the API besides, can reach.
+                "limit": {
+                    name: quotient(samples[name], samples["nothing"])
+                    for name in ("bare", "parsed")
                 },
             }
             rows.append(row)
@@ -86,6 +94,7 @@ def print_call(row):
             for name in SIDES
         ),
         *(f"{ratio[name]:>7.2f}" for name in SIDES[1:]),
+        *(f"{limit:>7.2f}" for limit in row["limit"].values()),
     ]
     print("".join(cells), flush=True)
 
@@ -94,7 +103,8 @@ def print_heading():
     print(
         f"{'Quantize':<18}"
         + "".join(f"{name:>10}{'s/GB':>7}" for name in SIDES)
-        + "".join(f"{'/' + name[:6]:>7}" for name in SIDES[1:])
+        + "".join(f"{'/' + name[:5]:>7}" for name in SIDES[1:])
+        + f"{'bare/n':>7}{'prsd/n':>7}"
     )
 
 
@@ -116,9 +126,7 @@ def measure_error_report(build, stubs, options):
         "bytes": size,
         "with_error_bytes_per_second": with_error,
         "without_bytes_per_second": without,
-        "ratio": statistics.median(
-            sample[0]["bytes_per_second"] / sample[1]["bytes_per_second"] for sample in samples
-        ),
+        "ratio": quotient(*zip(*samples)),
     }
     print(
         f"\nmeasure_error at {size_name(size)}: {with_error / GB:.3f} GB/s, "

@@ -3,14 +3,16 @@
 //
 //   nothing    takes raw bytes, looks at none, answers with as many bytes as
 //              8-bit codes of the tensor would be: what moving the bytes costs
-//   bare       the same, and quantizes the tensor: no message is parsed,
-//   nothing
-//              is bounded, counted or logged. What a server that computes can
-//              reach at best
+//   bare       the same, and quantizes the tensor: no message is parsed, and
+//              nothing is bounded, counted or logged. What a server that
+//              computes can reach at best
+//   parsed     bare, and reads and writes the messages of the API, with the
+//              server's own zero-copy reader. What a server that speaks the API
+//              can reach at best
 //   generated  the same core behind generated messages: `bytes data` is parsed
 //              into a string, the codes are made in another
 //
-//   peer_server nothing|bare|generated ADDRESS [ARGUMENT=INTEGER...]
+//   peer_server nothing|bare|parsed|generated ADDRESS [ARGUMENT=INTEGER...]
 //
 // An ARGUMENT is one of gRPC's channel arguments, in place of what
 // server/network/transport.cc says: grpc.http2.max_frame_size=16384.
@@ -36,6 +38,7 @@
 #include "server/call/freed_memory.h"
 #include "server/network/transport.h"
 #include "server/options.h"
+#include "server/wire/grpc_status.h"
 #include "server/wire/wire.h"
 
 namespace halfstep {
@@ -72,6 +75,12 @@ std::string ReplyHeader(size_t codes) {
   return header + inner;
 }
 
+// Such a response.
+grpc::ByteBuffer BareReply(grpc::Slice codes) {
+  const grpc::Slice slices[] = {ReplyHeader(codes.size()), std::move(codes)};
+  return grpc::ByteBuffer(slices, 2);
+}
+
 // One call on raw bytes.
 class RawCall : public grpc::ServerGenericBidiReactor {
  public:
@@ -85,12 +94,11 @@ class RawCall : public grpc::ServerGenericBidiReactor {
   }
 
  protected:
-  // The request is there: to end with Reply, on any thread.
+  // The request is there: to end with Reply or Finish, on any thread.
   virtual void Answer() = 0;
 
-  void Reply(grpc::Slice codes) {
-    const grpc::Slice slices[] = {ReplyHeader(codes.size()), std::move(codes)};
-    reply_ = grpc::ByteBuffer(slices, 2);
+  void Reply(grpc::ByteBuffer reply) {
+    reply_ = std::move(reply);
     StartWriteAndFinish(&reply_, grpc::WriteOptions(), grpc::Status::OK);
   }
 
@@ -100,9 +108,7 @@ class RawCall : public grpc::ServerGenericBidiReactor {
   void OnReadDone(bool ok) override {
     if (!ok) return Finish(grpc::Status::CANCELLED);
     if (!asks_for_info_) return Answer();
-    const grpc::Slice info = Info().SerializeAsString();
-    reply_ = grpc::ByteBuffer(&info, 1);
-    StartWriteAndFinish(&reply_, grpc::WriteOptions(), grpc::Status::OK);
+    Reply(Serialize(Info()));
   }
   void OnDone() override { delete this; }
 
@@ -129,7 +135,8 @@ class NothingService final : public grpc::CallbackGenericService {
     void Answer() override {
       const size_t size = std::min(request_.Length() / 4, memory_.size());
       request_.Clear();
-      Reply(grpc::Slice(memory_.data(), size, grpc::Slice::STATIC_SLICE));
+      Reply(BareReply(
+          grpc::Slice(memory_.data(), size, grpc::Slice::STATIC_SLICE)));
     }
     const std::vector<char>& memory_;
   };
@@ -172,8 +179,10 @@ class Computer {
   std::atomic<int> in_flight_{0};
 };
 
-class BareService final : public grpc::CallbackGenericService {
+// Bare, or parsed.
+class ComputingService final : public grpc::CallbackGenericService {
  public:
+  explicit ComputingService(bool parses) : parses_(parses) {}
   grpc::ServerGenericBidiReactor* CreateReactor(
       grpc::GenericCallbackServerContext* context) override {
     auto* call = new Call(*this);
@@ -182,26 +191,33 @@ class BareService final : public grpc::CallbackGenericService {
   }
 
  private:
+  struct Coded {
+    QuantizeResult result;
+    grpc::Slice codes;
+  };
+
   class Call final : public RawCall {
    public:
-    explicit Call(BareService& service) : service_(service) {}
+    explicit Call(ComputingService& service) : service_(service) {}
 
    private:
     void Answer() override {
       Computer& computer = service_.computer_;
       const bool taken =
           computer.Run(request_.Length(), [this, &computer](bool is_alone) {
-            grpc::Slice codes = Codes(is_alone);
+            absl::StatusOr<grpc::ByteBuffer> reply =
+                service_.parses_ ? Parsed(is_alone) : Bare(is_alone);
             computer.Done();
             request_.Clear();
-            Reply(std::move(codes));
+            if (!reply.ok()) return Finish(ToGrpcStatus(reply.status()));
+            Reply(*std::move(reply));
           });
       if (!taken) Finish(grpc::Status(grpc::RESOURCE_EXHAUSTED, "busy"));
     }
 
-    grpc::Slice Codes(bool is_alone) {
+    absl::StatusOr<grpc::ByteBuffer> Bare(bool is_alone) {
       std::vector<grpc::Slice> slices;
-      if (!request_.Dump(&slices).ok()) return {};
+      if (!request_.Dump(&slices).ok()) return absl::InternalError("no slices");
       // Sizes are whole KiB, and the payload comes last.
       const size_t bytes = request_.Length() / 1024 * 1024;
       size_t before = request_.Length() - bytes;
@@ -214,20 +230,49 @@ class BareService final : public grpc::CallbackGenericService {
              slice.size() - skipped});
       }
       const int64_t shape[] = {static_cast<int64_t>(bytes / sizeof(float))};
-      const auto plan =
-          QuantizePlan::Dynamic(Spec(), DataType::kFloat32, shape, 1);
-      if (!plan.ok()) return {};
-      Buffer codes = service_.buffers_->Take(plan->code_bytes());
-      if (!service_.computer_.Quantize(*plan, reals, is_alone, codes.bytes())
-               .ok()) {
-        return {};
-      }
-      return ToSlice(std::move(codes));
+      absl::StatusOr<Coded> coded = Code(reals, shape, is_alone);
+      if (!coded.ok()) return coded.status();
+      return BareReply(std::move(coded->codes));
     }
 
-    BareService& service_;
+    absl::StatusOr<grpc::ByteBuffer> Parsed(bool is_alone) {
+      v1::QuantizeRequest request;
+      Payloads payloads;
+      const absl::Status split =
+          Split(request_, request, payloads,
+                [](uint64_t) { return absl::OkStatus(); });
+      if (!split.ok()) return split;
+      absl::StatusOr<Coded> coded =
+          Code(payloads.Under(request.kTensorFieldNumber),
+               request.tensor().shape(), is_alone);
+      if (!coded.ok()) return coded.status();
+      v1::QuantizeResponse response;
+      v1::QuantizedTensor tensor;
+      *tensor.mutable_shape() = request.tensor().shape();
+      tensor.set_dtype(request.tensor().dtype());
+      const Parameters& parameters = coded->result.parameters;
+      tensor.mutable_parameters()->add_scale(parameters.scale[0]);
+      tensor.mutable_parameters()->add_zero_point(parameters.zero_point[0]);
+      return Join(response, response.kTensorFieldNumber, tensor,
+                  std::move(coded->codes));
+    }
+
+    absl::StatusOr<Coded> Code(const Pieces& reals,
+                               absl::Span<const int64_t> shape, bool is_alone) {
+      const auto plan =
+          QuantizePlan::Dynamic(Spec(), DataType::kFloat32, shape, 1);
+      if (!plan.ok()) return plan.status();
+      Buffer codes = service_.buffers_->Take(plan->code_bytes());
+      absl::StatusOr<QuantizeResult> result =
+          service_.computer_.Quantize(*plan, reals, is_alone, codes.bytes());
+      if (!result.ok()) return result.status();
+      return Coded{*std::move(result), ToSlice(std::move(codes))};
+    }
+
+    ComputingService& service_;
   };
 
+  const bool parses_;
   const std::shared_ptr<BufferPool> buffers_ =
       BufferPool::Create(size_t{1} << 30);
   Computer computer_;
@@ -267,10 +312,7 @@ class GeneratedService final : public v1::QuantizationService::CallbackService {
     const std::string& data = request.tensor().data();
     const auto plan = QuantizePlan::Dynamic(Spec(), DataType::kFloat32,
                                             request.tensor().shape(), 1);
-    if (!plan.ok()) {
-      return grpc::Status(grpc::INVALID_ARGUMENT,
-                          std::string(plan.status().message()));
-    }
+    if (!plan.ok()) return ToGrpcStatus(plan.status());
     v1::QuantizedTensor& tensor = *response.mutable_tensor();
     *tensor.mutable_shape() = request.tensor().shape();
     tensor.set_dtype(request.tensor().dtype());
@@ -280,10 +322,7 @@ class GeneratedService final : public v1::QuantizationService::CallbackService {
         *plan,
         Pieces({reinterpret_cast<const std::byte*>(data.data()), data.size()}),
         is_alone, {reinterpret_cast<std::byte*>(codes.data()), codes.size()});
-    if (!result.ok()) {
-      return grpc::Status(grpc::INVALID_ARGUMENT,
-                          std::string(result.status().message()));
-    }
+    if (!result.ok()) return ToGrpcStatus(result.status());
     tensor.mutable_parameters()->add_scale(result->parameters.scale[0]);
     tensor.mutable_parameters()->add_zero_point(
         result->parameters.zero_point[0]);
@@ -329,7 +368,9 @@ int Serve(const std::string& mode, const std::string& address,
   std::unique_ptr<grpc::CallbackGenericService> raw;
   std::unique_ptr<GeneratedService> generated;
   if (mode == "nothing") raw = std::make_unique<NothingService>();
-  if (mode == "bare") raw = std::make_unique<BareService>();
+  if (mode == "bare" || mode == "parsed") {
+    raw = std::make_unique<ComputingService>(mode == "parsed");
+  }
   if (raw != nullptr) {
     builder.RegisterCallbackGenericService(raw.get());
   } else {
@@ -359,9 +400,10 @@ int Serve(const std::string& mode, const std::string& address,
 
 int main(int argc, char** argv) {
   const std::string mode = argc >= 3 ? argv[1] : "";
-  if (mode != "nothing" && mode != "bare" && mode != "generated") {
+  if (mode != "nothing" && mode != "bare" && mode != "parsed" &&
+      mode != "generated") {
     std::fprintf(stderr,
-                 "usage: peer_server nothing|bare|generated ADDRESS "
+                 "usage: peer_server nothing|bare|parsed|generated ADDRESS "
                  "[ARGUMENT=INTEGER...]\n");
     return 2;
   }

@@ -56,9 +56,7 @@ def command_of(build, name, address):
         "halfstep": [
             str(build / "bin" / "halfstep-server"), f"--listen={address}", "--log-level=error",
         ],
-        "nothing": [peer, "nothing", address],
-        "bare": [peer, "bare", address],
-        "generated": [peer, "generated", address],
+        **{side: [peer, side, address] for side in ("nothing", "bare", "parsed", "generated")},
         "numpy": ["/usr/bin/python3", str(ROOT / "tests/bench/numpy_server.py"), address],
     }[name]  # fmt: skip
 
