@@ -19,6 +19,15 @@ namespace {
 // outside the block, and is read twice, stays small beside it.
 constexpr size_t kFusedSliceMax = 8192;
 
+// Where slices divide it, parameters are chosen for so many elements at a time,
+// and the ranges of the next ones are found while these are coded. Two portions
+// of float32 stay in the first-level cache.
+constexpr size_t kPortionElements = 2048;
+// Shorter slices are chosen for a block: a vector has up to 16 lanes.
+constexpr size_t kPortionSliceElementsMin = 16;
+static_assert(kBlockElements % kPortionElements == 0);
+static_assert(kPortionElements <= kStripElements);
+
 constexpr size_t kNone = std::numeric_limits<size_t>::max();
 
 bool IsFused(const QuantizePlan& plan, const SliceLayout& layout) {
@@ -27,13 +36,14 @@ bool IsFused(const QuantizePlan& plan, const SliceLayout& layout) {
          layout.slice_elements_max() <= kFusedSliceMax;
 }
 
-// Of a fused pass: reals need no widening, and every step is slices as a whole.
-bool IsStepped(const QuantizePlan& plan, const SliceLayout& layout,
-               size_t arithmetic_size) {
+// Whether a fused pass goes by portions: reals need no widening, and every
+// portion is whole slices.
+bool IsByPortions(const QuantizePlan& plan, const SliceLayout& layout,
+                  size_t arithmetic_size) {
   return IsFused(plan, layout) && ByteSize(plan.dtype()) == arithmetic_size &&
          layout.slices_are_equal() &&
-         layout.slice_elements_max() >= kStepSliceElementsMin &&
-         kStepElements % layout.slice_elements_max() == 0;
+         layout.slice_elements_max() >= kPortionSliceElementsMin &&
+         kPortionElements % layout.slice_elements_max() == 0;
 }
 
 // Whether a strip's codes can be written where they belong from where the reals
@@ -52,6 +62,30 @@ double SaturatedFrom(const Spec& spec) {
 }
 
 }  // namespace
+
+// Consecutive whole slices of a block.
+template <typename T>
+struct Portion {
+  static constexpr size_t kSlicesMax =
+      kPortionElements / kPortionSliceElementsMin;
+
+  Strip strip = {};
+  size_t slices = 0;
+  T low[kSlicesMax];
+  T high[kSlicesMax];
+  T scale[kSlicesMax];
+  int32_t zero_point[kSlicesMax];
+
+  // Becomes that of `its_strip`, which is `its_slices` whole slices; their
+  // ranges are empty.
+  void Begin(const Strip& its_strip, size_t its_slices) {
+    strip = its_strip;
+    slices = its_slices;
+    std::fill_n(low, slices, std::numeric_limits<T>::infinity());
+    std::fill_n(high, slices, -std::numeric_limits<T>::infinity());
+  }
+  const T* reals() const { return reinterpret_cast<const T*>(strip.data); }
+};
 
 template <typename T>
 QuantizePass<T>::QuantizePass(const QuantizePlan& plan, const Pieces& reals,
@@ -73,7 +107,7 @@ QuantizePass<T>::QuantizePass(const QuantizePlan& plan, const Window& window,
       rule_(RuleOf<T>(plan.spec())),
       window_(window),
       fused_(IsFused(plan, layout_)),
-      stepped_(IsStepped(plan, layout_, sizeof(T))),
+      by_portions_(IsByPortions(plan, layout_, sizeof(T))),
       strip_max_(IsDirect(plan, outputs, sizeof(T)) ? kDirectStripElements
                                                     : kStripElements),
       first_non_finite_(kNone) {}
@@ -199,8 +233,8 @@ void QuantizePass<T>::RunBlock(size_t block) {
   kernels::CutCounts cuts;
   kernels::ErrorSums* errors =
       outputs_.measure_error ? &errors_[block] : nullptr;
-  if (stepped_ && !known_.has_value()) {
-    RunSteps(first, end, scratch, &cuts, errors);
+  if (by_portions_ && !known_.has_value()) {
+    RunPortions(first, end, scratch, &cuts, errors);
   } else {
     BlockPairs pairs = {};
     if (known_.has_value()) {
@@ -222,52 +256,54 @@ void QuantizePass<T>::RunBlock(size_t block) {
 }
 
 template <typename T>
-void QuantizePass<T>::RunSteps(size_t first, size_t end, Scratch& scratch,
-                               kernels::CutCounts* cuts,
-                               kernels::ErrorSums* errors) {
+void QuantizePass<T>::RunPortions(size_t first, size_t end, Scratch& scratch,
+                                  kernels::CutCounts* cuts,
+                                  kernels::ErrorSums* errors) {
   const size_t length = layout_.slice_elements_max();
-  // No step is widened, so that the memory for that is free for a second one.
+  // No reals are widened, so that the memory for that can hold gathered ones.
   std::byte* const gathered[] = {scratch.gathered, scratch.widened};
-  Step<T> steps[2];
-  const auto begin = [&](size_t which) {
-    const size_t count = std::min(end - first, kStepElements);
-    const std::byte* reals = reals_.Contiguous(
-        first * sizeof(T), count * sizeof(T), gathered[which]);
-    steps[which].Begin({reals, count}, count / length);
+  Portion<T> portions[2];
+  const auto begin = [&](size_t which, size_t at) {
+    const size_t count = std::min(end - at, kPortionElements);
+    const std::byte* reals =
+        reals_.Contiguous(at * sizeof(T), count * sizeof(T), gathered[which]);
+    portions[which].Begin({reals, count}, count / length);
   };
-  const auto widen = [&](Step<T>& step) {
-    const kernels::Run run = {length, 0, 0, step.slices};
-    kernels::WidenRanges(step.reals(), {&run, 1}, step.low, step.high);
+  const auto widen = [&](Portion<T>& portion) {
+    const kernels::Run run = {
+        .count = length, .pair = 0, .step = 0, .times = portion.slices};
+    kernels::WidenRanges(portion.reals(), {&run, 1}, portion.low, portion.high);
   };
-  begin(0);
-  widen(steps[0]);
+  begin(0, first);
+  widen(portions[0]);
   for (size_t which = 0; first < end; which = 1 - which) {
-    Step<T>& step = steps[which];
-    Step<T>& next = steps[1 - which];
-    const size_t here = first;
-    const BlockPairs pairs = ChooseForStep(here / length, step);
-    first += step.strip.count;
-    const bool more = first < end;
-    if (more) begin(1 - which);
-    const bool together = more && next.slices == step.slices;
+    Portion<T>& portion = portions[which];
+    Portion<T>& next = portions[1 - which];
+    const BlockPairs pairs = ChooseForPortion(first / length, portion);
+    const size_t after = first + portion.strip.count;
+    const bool more = after < end;
+    if (more) begin(1 - which, after);
+    const bool together = more && next.slices == portion.slices;
     const kernels::RangesToWiden<T> ranges = {next.reals(), next.low,
                                               next.high};
-    RunStrip(here, step.strip, pairs, scratch, cuts, errors,
+    RunStrip(first, portion.strip, pairs, scratch, cuts, errors,
              together ? &ranges : nullptr);
     if (more && !together) widen(next);
+    first = after;
   }
 }
 
 template <typename T>
-typename QuantizePass<T>::BlockPairs QuantizePass<T>::ChooseForStep(
-    size_t slot, Step<T>& step) {
-  int32_t* zero_point = rule_.symmetric ? nullptr : step.zero_point;
-  kernels::ChooseParameters(rule_, step.low, step.high, step.slices, step.scale,
-                            zero_point);
-  std::copy_n(step.scale, step.slices, parameters_.scale.data() + slot);
-  if (zero_point == nullptr) return {{step.scale, nullptr}, slot};
-  std::copy_n(zero_point, step.slices, parameters_.zero_point.data() + slot);
-  return {{step.scale, zero_point, AnyFar({zero_point, step.slices})}, slot};
+typename QuantizePass<T>::BlockPairs QuantizePass<T>::ChooseForPortion(
+    size_t slot, Portion<T>& portion) {
+  const size_t slices = portion.slices;
+  int32_t* zero_point = rule_.symmetric ? nullptr : portion.zero_point;
+  kernels::ChooseParameters(rule_, portion.low, portion.high, slices,
+                            portion.scale, zero_point);
+  std::copy_n(portion.scale, slices, parameters_.scale.data() + slot);
+  if (zero_point == nullptr) return {{portion.scale, nullptr}, slot};
+  std::copy_n(zero_point, slices, parameters_.zero_point.data() + slot);
+  return {{portion.scale, zero_point, AnyFar({zero_point, slices})}, slot};
 }
 
 template <typename T>

@@ -1,12 +1,11 @@
-// Dynamic quantization's second pass and static quantization's only one: codes,
-// reconstructions, cuts and error sums, a block at a time.
+// Static quantization's only pass, dynamic quantization's second one, or its
+// only one where slices are short: codes, reconstructions, cuts and error sums,
+// a block at a time.
 #ifndef HALFSTEP_CORE_QUANTIZE_PASS_H_
 #define HALFSTEP_CORE_QUANTIZE_PASS_H_
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <optional>
 #include <vector>
 
@@ -45,35 +44,9 @@ struct WindowResult {
   std::vector<kernels::ErrorSums> errors;
 };
 
-// Where slices divide it, parameters are chosen a step at a time, and the
-// ranges of the next step are found while this one is coded. Small enough for
-// two to stay in the first-level cache.
-inline constexpr size_t kStepElements = 2048;
-// A step has whole slices of at least this.
-inline constexpr size_t kStepSliceElementsMin = 16;
-static_assert(kBlockElements % kStepElements == 0);
-static_assert(kStepElements <= kStripElements);
-
+// quantize_pass.cc
 template <typename T>
-struct Step {
-  static constexpr size_t kSlicesMax = kStepElements / kStepSliceElementsMin;
-
-  Strip strip = {};
-  size_t slices = 0;
-  T low[kSlicesMax];
-  T high[kSlicesMax];
-  T scale[kSlicesMax];
-  int32_t zero_point[kSlicesMax];
-
-  // Makes it that of `slices` slices, with ranges that are empty.
-  void Begin(const Strip& its_strip, size_t its_slices) {
-    strip = its_strip;
-    slices = its_slices;
-    std::fill_n(low, slices, std::numeric_limits<T>::infinity());
-    std::fill_n(high, slices, -std::numeric_limits<T>::infinity());
-  }
-  const T* reals() const { return reinterpret_cast<const T*>(strip.data); }
-};
+struct Portion;
 
 // T is the arithmetic's type. Made for one call.
 template <typename T>
@@ -105,13 +78,16 @@ class QuantizePass {
   // Chooses the parameters of the slices that [first, end) touches, reading
   // them whole: at both ends a little more than the block.
   BlockPairs ChooseForBlock(size_t first, size_t end, Scratch& scratch);
-  // Quantizes [first, end), choosing as it goes: once, and in order.
-  void RunSteps(size_t first, size_t end, Scratch& scratch,
-                kernels::CutCounts* cuts, kernels::ErrorSums* errors);
-  // From its ranges; its first slice has `slot`.
-  BlockPairs ChooseForStep(size_t slot, Step<T>& step);
-  // With `next`, whose slices are as many and as long as the strip's, their
-  // ranges are found, too.
+  // Quantizes the block [first, end), which is whole slices, choosing their
+  // parameters a portion at a time.
+  void RunPortions(size_t first, size_t end, Scratch& scratch,
+                   kernels::CutCounts* cuts, kernels::ErrorSums* errors);
+  // Chooses the pairs of `portion` from its ranges, for parameters_, too. Its
+  // first slice has `slot`.
+  BlockPairs ChooseForPortion(size_t slot, Portion<T>& portion);
+  // With `next`, the ranges of as many equal slices are found besides; the
+  // strip is then one Run. Uses neither scratch.gathered nor, unless the reals
+  // are widened, scratch.widened.
   void RunStrip(size_t first, const Strip& strip, const BlockPairs& pairs,
                 Scratch& scratch, kernels::CutCounts* cuts,
                 kernels::ErrorSums* errors,
@@ -136,9 +112,10 @@ class QuantizePass {
   const SliceLayout layout_;
   const kernels::RangeRule<T> rule_;
   const Window window_;
-  // Whether parameters are chosen block by block: one read from memory.
+  // Whether parameters are chosen as blocks are quantized, so that memory is
+  // read once: for a whole block before it, or for a portion of it at a time.
   const bool fused_;
-  const bool stepped_;  // and, of these, step by step
+  const bool by_portions_;
   const size_t strip_max_;
 
   std::optional<PairTable<T>> table_;  // unless fused, or codes are floats

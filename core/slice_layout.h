@@ -46,10 +46,11 @@ class SliceLayout {
   // The largest number of elements of a contiguous slice.
   size_t slice_elements_max() const { return run_length_; }
 
-  // Whether the contiguous slices are all as long as that, and follow each
-  // other through the whole tensor.
+  // Whether slices are cut along rows, all of that length, and the tensor is
+  // nothing but them.
   bool slices_are_equal() const {
-    return kind_ == Kind::kRows && row_length_ % run_length_ == 0;
+    return kind_ == Kind::kRows && run_length_ != 0 &&
+           row_length_ % run_length_ == 0;
   }
 
   // A contiguous slice: its elements are [begin, end).

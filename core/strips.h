@@ -35,7 +35,8 @@ inline constexpr size_t kStripElements = 4096;
 inline constexpr size_t kDirectStripElements = 16384;
 
 // One thread's scratch memory, made once. Which function uses which array is
-// said where it does; none is held across a strip.
+// said where it does. None is held across a strip, but for the reals of the
+// next portion in `gathered` or `widened` (QuantizePass::RunPortions).
 struct Scratch {
   alignas(64) std::byte gathered[kStripElements * sizeof(double)];
   alignas(64) std::byte widened[kStripElements * sizeof(double)];

@@ -56,8 +56,9 @@ void Quantize(const double* reals, Runs runs, Pairs<double> pairs,
               const QuantizeRule<double>& rule, CodeKind kind, void* codes,
               CutCounts* cuts);
 
-// Reals that are looked at while others are quantized: as many runs of the same
-// length, and one low and high for each, as WidenRanges has them.
+// Reals that are looked at while others are quantized: as many runs, and of the
+// same length. low[k] and high[k] are widened to the finite reals of the k-th,
+// whatever Run::pair is.
 template <typename T>
 struct RangesToWiden {
   const T* reals = nullptr;
@@ -65,8 +66,10 @@ struct RangesToWiden {
   T* high = nullptr;
 };
 
-// Quantize for one run, whose step is 0, and WidenRanges for `next`: in one
-// loop if reals are divided and codes take a byte, else one after the other.
+// Quantize for one run, whose step is 0, and WidenRanges for `next`. The result
+// is the same as one after the other; they are one loop for float32 where codes
+// take a byte, nothing is clamped, the order is not kAddFirst and the run is
+// some whole vectors.
 void QuantizeAndWiden(const float* reals, const Run& run, Pairs<float> pairs,
                       const QuantizeRule<float>& rule, CodeKind kind,
                       void* codes, CutCounts* cuts,

@@ -20,7 +20,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 // has neither a branch nor a call.
 constexpr size_t kLaterMax = 128;
 
-// Whether a loop over whole runs takes it.
+// Whether Quantizer::Whole takes all of `run`.
 template <typename T>
 HWY_INLINE bool IsWhole(const Run& run) {
   const size_t lanes = hn::Lanes(hn::ScalableTag<T>());
@@ -40,7 +40,7 @@ struct Quantizer {
 
   // `times` runs of `count` elements, a multiple of lanes and at most kLaterMax
   // vectors, each run with the next pair. With kNext the ranges of as many
-  // equal runs at `next` are found in the same loop, which waits for the
+  // equal runs at next.reals are found in the same loop, which waits for the
   // divider and for memory at once.
   template <bool kNext = false>
   HWY_INLINE void Whole(const T* HWY_RESTRICT reals, size_t count, size_t times,
@@ -193,8 +193,9 @@ HWY_NOINLINE void QuantizeAndWidenInOrder(const float* reals, const Run& run,
       MakeRule(hn::ScalableTag<float>(), rule), codes, next);
 }
 
-// False, and nothing done, unless `run` is whole, no real is clamped, and codes
-// take a byte: no other combination is worth a loop of its own.
+// False, and nothing done, unless `run` is whole, no real is clamped, the order
+// is not kAddFirst, and codes take a byte: no other combination is worth a loop
+// of its own.
 bool QuantizeAndWidenFloat(const float* reals, const Run& run,
                            Pairs<float> pairs, const QuantizeRule<float>& rule,
                            CodeKind kind, void* codes, CutCounts* cuts,
@@ -301,7 +302,7 @@ HWY_EXPORT(MaskDouble);
 namespace {
 
 template <typename T>
-void Widen(const Run& like, const RangesToWiden<T>& next) {
+void WidenNext(const Run& like, const RangesToWiden<T>& next) {
   const Run run = {
       .count = like.count, .pair = 0, .step = 0, .times = like.times};
   WidenRanges(next.reals, {&run, 1}, next.low, next.high);
@@ -332,7 +333,7 @@ void QuantizeAndWiden(const float* reals, const Run& run, Pairs<float> pairs,
     return;
   }
   Quantize(reals, {&run, 1}, pairs, rule, kind, codes, cuts);
-  Widen(run, next);
+  WidenNext(run, next);
 }
 
 void QuantizeAndWiden(const double* reals, const Run& run, Pairs<double> pairs,
@@ -340,7 +341,7 @@ void QuantizeAndWiden(const double* reals, const Run& run, Pairs<double> pairs,
                       void* codes, CutCounts* cuts,
                       const RangesToWiden<double>& next) {
   Quantize(reals, {&run, 1}, pairs, rule, kind, codes, cuts);
-  Widen(run, next);
+  WidenNext(run, next);
 }
 
 void GradientMask(const float* reals, Runs runs, Pairs<float> pairs,

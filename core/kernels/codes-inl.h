@@ -1,7 +1,7 @@
 // From vectors of reals to vectors of codes, on every target: what the loops of
 // affine_quantize.cc are made of.
 //
-// Included once per target, as lanes-inl.h.
+// Included once per target, as lanes-inl.h is.
 #if defined(HALFSTEP_CORE_KERNELS_CODES_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HALFSTEP_CORE_KERNELS_CODES_INL_H_
 #undef HALFSTEP_CORE_KERNELS_CODES_INL_H_

@@ -1,7 +1,6 @@
 // Loads and stores that the kernels of every target share.
 //
-// Included once per target, between HWY_BEFORE_NAMESPACE and
-// HWY_AFTER_NAMESPACE of the including file's own: hence the guard that
+// Included once per target, after foreach_target.h: hence the guard that
 // toggles, as Highway's documentation describes for -inl.h files.
 #if defined(HALFSTEP_CORE_KERNELS_LANES_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HALFSTEP_CORE_KERNELS_LANES_INL_H_

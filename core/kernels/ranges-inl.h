@@ -1,6 +1,6 @@
 // The range of the finite reals among vectors, on every target.
 //
-// Included once per target, as lanes-inl.h.
+// Included once per target, as lanes-inl.h is.
 #if defined(HALFSTEP_CORE_KERNELS_RANGES_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HALFSTEP_CORE_KERNELS_RANGES_INL_H_
 #undef HALFSTEP_CORE_KERNELS_RANGES_INL_H_

@@ -34,7 +34,7 @@ struct TensorCase {
 
 using Kind = Granularity::Kind;
 
-// How a test's name has it.
+// As ctest's names and failures show it.
 void PrintTo(const TensorCase& tensor, std::ostream* out) {
   *out << '[' << absl::StrJoin(tensor.shape, ", ") << ']';
   switch (tensor.granularity.kind) {
@@ -66,7 +66,10 @@ std::vector<TensorCase> TensorCases() {
       {{2, 70000, 1}, {Kind::kAxis, 1, 0}},  // more slots than are tiled
       {{900, 100}, {Kind::kGroup, 1, 32}},   // ragged last groups
       {{900, 100}, {Kind::kGroup, -1, 128}},
-      {{530, 128}, {Kind::kGroup, 1, 32}},  // step by step, the last one short
+      // By portions: the last one short, and alone in its block or tensor.
+      {{530, 128}, {Kind::kGroup, 1, 32}},
+      {{1025, 64}, {Kind::kAxis, 0, 0}},
+      {{6, 64}, {Kind::kGroup, 1, 32}},
       {{70001}, {Kind::kGroup, 0, 1}},
       {{70001}, {Kind::kGroup, 0, 20000}},
       {{10, 50, 20}, {Kind::kGroup, 1, 16}},  // columns
@@ -220,9 +223,12 @@ void TryTensor(const TensorCase& tensor, const Spec& base, DataType dtype,
   ASSERT_TRUE(plan.ok()) << plan.status();
   const auto count = static_cast<size_t>(plan->element_count());
   std::vector<T> reals = BoundaryReals<T>(T{0.37f}, -90, 120, count);
-  for (T& real : reals) {
-    // Ranges so wide that all codes are equal would prove little.
+  for (size_t i = 0; i < count; ++i) {
+    T& real = reals[i];
+    // Ranges so wide that all codes are equal would prove little, and so would
+    // long slices that are all alike.
     if (std::isfinite(real) && std::fabs(real) > 1e6) real = T{77.7f};
+    real *= static_cast<T>(1 + PairOf(tensor, i) % 7);
   }
   std::vector<std::vector<std::byte>> storage;
   const Pieces pieces = Cut(reals, piece, storage);
@@ -341,7 +347,7 @@ INSTANTIATE_TEST_SUITE_P(Tensors, QuantizeAnyTensor,
 TEST(QuantizeGroups, OfEveryLengthEqualTheDefinition) {
   Executor executor({.threads = 3});
   for (const int64_t length :
-       {1, 2, 16, 31, 32, 33, 64, 100, 128, 129, 1000, 8192}) {
+       {1, 2, 16, 31, 32, 33, 64, 100, 128, 129, 512, 1000, 2048, 8192}) {
     // With a shorter group at the end, and without.
     for (const int64_t count : {int64_t{70001}, 70001 / length * length}) {
       const TensorCase tensor = {{count}, {Kind::kGroup, 0, length}};
@@ -380,12 +386,19 @@ TEST_F(QuantizeRefusals, NamesTheFirstNonFiniteRealAndCountsThem) {
   reals[199999] = std::numeric_limits<float>::quiet_NaN();
   reals[70001] = -std::numeric_limits<float>::infinity();
   reals[150000] = std::numeric_limits<float>::infinity();
-  const absl::Status status = Run(Spec(), reals).status();
-  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(FieldPath(status), "data");
-  EXPECT_THAT(std::string(status.message()),
-              StartsWith("data: 3 elements are NaN or infinite, the first at "
-                         "index 70001"));
+  for (const Granularity& granularity :
+       {Granularity{}, Granularity{Kind::kGroup, 0, 32},
+        Granularity{Kind::kGroup, 0, 100}}) {
+    SCOPED_TRACE(granularity.group_size);
+    Spec spec;
+    spec.granularity = granularity;
+    const absl::Status status = Run(spec, reals).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_EQ(FieldPath(status), "data");
+    EXPECT_THAT(std::string(status.message()),
+                StartsWith("data: 3 elements are NaN or infinite, the first at "
+                           "index 70001"));
+  }
 }
 
 TEST_F(QuantizeRefusals, AnInfinityThatTheClampBoundsIsNotOne) {

@@ -29,6 +29,7 @@ TEST(QuantizeLarge, DoesNotDependOnThreads) {
                            {{1300, 1001}, {Kind::kAxis, 0, 0}},
                            {{1001, 1300}, {Kind::kAxis, 1, 0}},
                            {{1300, 1001}, {Kind::kGroup, 1, 32}},
+                           {{1300, 1024}, {Kind::kGroup, 1, 32}},
                            {{3, 450'001}, {Kind::kGroup, 1, 20'000}}}) {
     for (const bool measures : {false, true}) {
       Spec spec;

@@ -45,6 +45,7 @@ std::vector<Case> Cases() {
       {{3, 70001}, {Kind::kAxis, 0, 0}, DataType::kFloat16},
       {{2, 200000}, {Kind::kAxis, 0, 0}},    // slices longer than a block
       {{2000, 100}, {Kind::kGroup, 1, 32}},  // ragged; blocks cut slices
+      {{2000, 128}, {Kind::kGroup, 1, 32}},
       {{2000, 128},
        {Kind::kGroup, -1, 128},
        DataType::kBFloat16,
