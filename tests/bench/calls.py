@@ -36,7 +36,7 @@ def median_of(samples, key):
 
 
 def quotient(ours, theirs):
-    """Of the rates, round by round; the median."""
+    """The median over the rounds of our rate by theirs."""
     return statistics.median(
         our["bytes_per_second"] / their["bytes_per_second"] for our, their in zip(ours, theirs)
     )
@@ -69,7 +69,7 @@ def measure_calls(build, stubs, options, transport):
                     for name, taken in samples.items()
                     if name != "halfstep"
                 },
-                # What whoever computes, and whoever speaks the API besides, can reach.
+                # What whoever computes, and whoever speaks the API besides, can reach of nothing.
                 "limit": {
                     name: quotient(samples[name], samples["nothing"])
                     for name in ("bare", "parsed")
@@ -94,7 +94,7 @@ def print_call(row):
             for name in SIDES
         ),
         *(f"{ratio[name]:>7.2f}" for name in SIDES[1:]),
-        *(f"{limit:>7.2f}" for limit in row["limit"].values()),
+        *(f"{limit:>9.2f}" for limit in row["limit"].values()),
     ]
     print("".join(cells), flush=True)
 
@@ -104,7 +104,7 @@ def print_heading():
         f"{'Quantize':<18}"
         + "".join(f"{name:>10}{'s/GB':>7}" for name in SIDES)
         + "".join(f"{'/' + name[:5]:>7}" for name in SIDES[1:])
-        + f"{'bare/n':>7}{'prsd/n':>7}"
+        + f"{'bare/no':>9}{'parsd/no':>9}"
     )
 
 

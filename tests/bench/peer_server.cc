@@ -35,6 +35,7 @@
 #include "core/executor.h"
 #include "core/quantize.h"
 #include "halfstep/v1/quantization.grpc.pb.h"
+#include "server/api/convert.h"
 #include "server/call/freed_memory.h"
 #include "server/network/transport.h"
 #include "server/options.h"
@@ -179,7 +180,7 @@ class Computer {
   std::atomic<int> in_flight_{0};
 };
 
-// Bare, or parsed.
+// Quantizes; with `parses` it reads and writes the messages of the API, too.
 class ComputingService final : public grpc::CallbackGenericService {
  public:
   explicit ComputingService(bool parses) : parses_(parses) {}
@@ -230,7 +231,7 @@ class ComputingService final : public grpc::CallbackGenericService {
              slice.size() - skipped});
       }
       const int64_t shape[] = {static_cast<int64_t>(bytes / sizeof(float))};
-      absl::StatusOr<Coded> coded = Code(reals, shape, is_alone);
+      absl::StatusOr<Coded> coded = Code(Spec(), reals, shape, is_alone);
       if (!coded.ok()) return coded.status();
       return BareReply(std::move(coded->codes));
     }
@@ -242,25 +243,26 @@ class ComputingService final : public grpc::CallbackGenericService {
           Split(request_, request, payloads,
                 [](uint64_t) { return absl::OkStatus(); });
       if (!split.ok()) return split;
+      const absl::StatusOr<Spec> spec = FromProto(request.spec());
+      if (!spec.ok()) return spec.status();
       absl::StatusOr<Coded> coded =
-          Code(payloads.Under(request.kTensorFieldNumber),
+          Code(*spec, payloads.Under(v1::QuantizeRequest::kTensorFieldNumber),
                request.tensor().shape(), is_alone);
       if (!coded.ok()) return coded.status();
       v1::QuantizeResponse response;
+      ToProto(coded->result.cuts, *response.mutable_cuts());
       v1::QuantizedTensor tensor;
       *tensor.mutable_shape() = request.tensor().shape();
       tensor.set_dtype(request.tensor().dtype());
-      const Parameters& parameters = coded->result.parameters;
-      tensor.mutable_parameters()->add_scale(parameters.scale[0]);
-      tensor.mutable_parameters()->add_zero_point(parameters.zero_point[0]);
-      return Join(response, response.kTensorFieldNumber, tensor,
+      ToProto(coded->result.parameters, *tensor.mutable_parameters());
+      return Join(response, v1::QuantizeResponse::kTensorFieldNumber, tensor,
                   std::move(coded->codes));
     }
 
-    absl::StatusOr<Coded> Code(const Pieces& reals,
+    absl::StatusOr<Coded> Code(const Spec& spec, const Pieces& reals,
                                absl::Span<const int64_t> shape, bool is_alone) {
       const auto plan =
-          QuantizePlan::Dynamic(Spec(), DataType::kFloat32, shape, 1);
+          QuantizePlan::Dynamic(spec, DataType::kFloat32, shape, 1);
       if (!plan.ok()) return plan.status();
       Buffer codes = service_.buffers_->Take(plan->code_bytes());
       absl::StatusOr<QuantizeResult> result =
