@@ -47,10 +47,11 @@ static_assert(static_cast<int>(CalibrationMethod::kEntropy) + 1 ==
 // OK if the API has a name for `value`, which protobuf passes through
 // unchecked.
 template <typename ProtoEnum>
-absl::Status CheckEnum(absl::string_view path, ProtoEnum value) {
-  const auto* type = google::protobuf::GetEnumDescriptor<ProtoEnum>();
+absl::Status CheckEnum(absl::string_view path, ProtoEnum value,
+                       bool is_valid(int)) {
   const int number = static_cast<int>(value);
-  if (type->FindValueByNumber(number) != nullptr) return absl::OkStatus();
+  if (is_valid(number)) return absl::OkStatus();
+  const auto* type = google::protobuf::GetEnumDescriptor<ProtoEnum>();
   const auto* last = type->value(type->value_count() - 1);
   return FieldError(path,
                     absl::StrCat(number, "; must be a value of ", type->name(),
@@ -59,11 +60,12 @@ absl::Status CheckEnum(absl::string_view path, ProtoEnum value) {
 
 absl::Status CheckEnums(const v1::QuantizationSpec& spec) {
   for (const absl::Status& status :
-       {CheckEnum("scheme", spec.scheme()),
-        CheckEnum("code_type", spec.code_type()),
-        CheckEnum("profile", spec.profile()),
-        CheckEnum("packing", spec.packing()),
-        CheckEnum("non_finite_policy", spec.non_finite_policy())}) {
+       {CheckEnum("scheme", spec.scheme(), v1::Scheme_IsValid),
+        CheckEnum("code_type", spec.code_type(), v1::CodeType_IsValid),
+        CheckEnum("profile", spec.profile(), v1::Profile_IsValid),
+        CheckEnum("packing", spec.packing(), v1::Packing_IsValid),
+        CheckEnum("non_finite_policy", spec.non_finite_policy(),
+                  v1::NonFinitePolicy_IsValid)}) {
     if (!status.ok()) return status;
   }
   return absl::OkStatus();
@@ -103,7 +105,8 @@ absl::StatusOr<DataType> FromProto(v1::DataType dtype) {
     return FieldError(
         "dtype", "unspecified; must be FLOAT32, FLOAT64, FLOAT16 or BFLOAT16");
   }
-  if (absl::Status status = CheckEnum("dtype", dtype); !status.ok())
+  if (absl::Status status = CheckEnum("dtype", dtype, v1::DataType_IsValid);
+      !status.ok())
     return status;
   return static_cast<DataType>(static_cast<int>(dtype) - 1);
 }
@@ -135,7 +138,9 @@ absl::StatusOr<CalibrationMethod> FromProto(v1::CalibrationMethod method) {
   if (method == v1::CALIBRATION_METHOD_UNSPECIFIED) {
     return CalibrationMethod::kMinMax;
   }
-  if (absl::Status status = CheckEnum("method", method); !status.ok()) {
+  if (absl::Status status =
+          CheckEnum("method", method, v1::CalibrationMethod_IsValid);
+      !status.ok()) {
     return status;
   }
   return static_cast<CalibrationMethod>(static_cast<int>(method) - 1);
