@@ -65,9 +65,10 @@ class Payloads {
 // Reads `message` into `fields`, all but its payloads, which `payloads` refers
 // to. In `fields` a payload is empty, and set if it is in a oneof.
 //
-// Where those fields are more than kFreeFieldBytes, `hold` is asked before they
-// are copied and parsed: for the bytes that this takes at most, a part of which
-// is free again afterwards. What it refuses is the result.
+// Where those fields are more than kFreeFieldBytes, `hold` is asked before more
+// of them is copied, or any of it parsed: for the bytes that this takes at
+// most, a part of which is free again afterwards. What it refuses is the
+// result.
 //
 // Accepts exactly what the generated parser of `fields` accepts, and reads the
 // same from it: fields in any order, unknown ones of every kind, the last of

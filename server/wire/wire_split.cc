@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <string>
 
 #include "server/wire/field_bytes.h"
@@ -25,6 +26,11 @@ using ::google::protobuf::io::CodedOutputStream;
 constexpr int kTagBytesMax = 5;
 constexpr int kLengthBytesMax = 5;
 constexpr int kVarintBytesMax = 10;
+
+constexpr size_t kNoBound = std::numeric_limits<size_t>::max();
+
+// What the fields of most messages fit.
+constexpr size_t kFewFieldBytes = 256;
 
 constexpr uint32_t TagOf(int field) {
   return WireFormatLite::MakeTag(field,
@@ -53,13 +59,18 @@ void WriteLength(size_t length, char* at) {
 // One message being split.
 class Splitter {
  public:
-  explicit Splitter(Payloads& payloads)
-      : payloads_(payloads), cursor_(payloads.slices_) {}
+  // `out_max`  bytes that Run may append; a little more where it stops.
+  Splitter(Payloads& payloads, size_t out_max)
+      : payloads_(payloads), cursor_(payloads.slices_), out_max_(out_max) {}
 
-  // Appends all fields of the message to `out`, payloads as empty ones.
+  // Appends all fields of the message to `out`, payloads as empty ones. False
+  // if they cannot be parsed, or are too long.
   bool Run(const Descriptor& type, std::string& out) {
     return Fields(type, 0, kPayloadField, true, out);
   }
+
+  // Whether it stopped because they are.
+  bool is_over() const { return is_over_; }
 
  private:
   // Reads the fields of a `type` up to where `end` bytes are left. `key` is
@@ -68,6 +79,7 @@ class Splitter {
   bool Fields(const Descriptor& type, size_t end, int key, bool is_top,
               std::string& out) {
     while (cursor_.left() > end) {
+      if (!HasRoom(out, 0)) return false;
       const size_t mark = out.size();
       uint32_t tag = 0;
       if (!Tag(out, tag)) return false;
@@ -95,7 +107,7 @@ class Splitter {
           return false;
         }
         WriteLength(out.size() - begin, &out[begin - kLengthBytesMax]);
-      } else if (!cursor_.Copy(length, out)) {
+      } else if (!HasRoom(out, length) || !cursor_.Copy(length, out)) {
         return false;
       }
     }
@@ -122,7 +134,8 @@ class Splitter {
           read = cursor_.Copy(4, out);
           break;
         case WireFormatLite::WIRETYPE_LENGTH_DELIMITED:
-          read = Length(0, out, length) && cursor_.Copy(length, out);
+          read = Length(0, out, length) && HasRoom(out, length) &&
+                 cursor_.Copy(length, out);
           break;
         case WireFormatLite::WIRETYPE_START_GROUP:
           groups.push_back(tag >> 3);
@@ -139,8 +152,13 @@ class Splitter {
       }
       if (!read) return false;
       if (groups.empty()) return true;
-      if (!Tag(out, tag)) return false;
+      if (!HasRoom(out, 0) || !Tag(out, tag)) return false;
     }
+  }
+
+  bool HasRoom(const std::string& out, size_t bytes) {
+    is_over_ = bytes > out_max_ || out.size() > out_max_ - bytes;
+    return !is_over_;
   }
 
   bool Tag(std::string& out, uint32_t& tag) {
@@ -187,6 +205,8 @@ class Splitter {
 
   Payloads& payloads_;
   SliceCursor cursor_;
+  const size_t out_max_;
+  bool is_over_ = false;
 };
 
 bool Payloads::Hold(const grpc::ByteBuffer& message) {
@@ -208,16 +228,23 @@ absl::Status Split(const grpc::ByteBuffer& message,
                    absl::FunctionRef<absl::Status(uint64_t bytes)> hold) {
   const Descriptor& type = *fields.GetDescriptor();
   std::string rest;
-  if (message.Length() > kFreeFieldBytes) {
-    const FieldBytes bytes = MeasureFields(message, type);
-    if (bytes.serialized > kFreeFieldBytes) {
+  rest.reserve(kFewFieldBytes);
+  bool is_split = false;
+  if (payloads.Hold(message)) {
+    Splitter splitter(payloads, kFreeFieldBytes);
+    is_split = splitter.Run(type, rest);
+    if (splitter.is_over()) {
+      // Seldom: from the beginning, once there is memory for it.
+      std::string().swap(rest);
+      const FieldBytes bytes = MeasureFields(message, type);
       absl::Status held = hold(bytes.serialized + bytes.parsed);
       if (!held.ok()) return held;
       rest.reserve(bytes.serialized);
+      is_split = payloads.Hold(message) &&
+                 Splitter(payloads, kNoBound).Run(type, rest);
     }
   }
-  if (!payloads.Hold(message) || !Splitter(payloads).Run(type, rest) ||
-      !fields.ParseFromString(rest)) {
+  if (!is_split || !fields.ParseFromString(rest)) {
     return absl::InvalidArgumentError(
         "request: cannot be parsed; must be a serialized " + type.full_name());
   }

@@ -1,5 +1,6 @@
 #include "server/wire/wire.h"
 
+#include <google/protobuf/unknown_field_set.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -244,6 +245,39 @@ TEST(Split, EqualsParserOnDeepGroups) {
     nested.push_back(static_cast<char>(0x80 | (groups.size() & 0x7F)));
     nested.push_back(static_cast<char>(groups.size() >> 7));
     EXPECT_EQ(SplitDifference(request, nested + groups, {}), "");
+  }
+}
+
+// Fields of more than kFreeFieldBytes are split from the beginning again, once
+// there is memory for them: nothing of the first time may be left.
+TEST(Split, ReadsFieldsThatAreLong) {
+  const std::string payload = SampleQuantize().SerializeAsString();
+  const std::string few(kFreeFieldBytes, 'f');
+  v1::QuantizeRequest packed;
+  v1::QuantizeRequest unknown;
+  for (int i = 0; i < 100'000; ++i) packed.mutable_tensor()->add_shape(i);
+  auto* const set = unknown.GetReflection()->MutableUnknownFields(&unknown);
+  set->AddLengthDelimited(99, few);
+  v1::QuantizeRequest grouped;
+  auto* const group =
+      grouped.GetReflection()->MutableUnknownFields(&grouped)->AddGroup(98);
+  group->AddLengthDelimited(97, few);
+  group->AddVarint(96, 1);
+  v1::QuantizeRequest many;
+  for (int i = 0; i < 40'000; ++i) {
+    many.GetReflection()->MutableUnknownFields(&many)->AddVarint(95, 1);
+  }
+  for (const auto* fields : {&packed, &unknown, &grouped, &many}) {
+    const std::string bytes = fields->SerializeAsString();
+    ASSERT_GT(bytes.size(), kFreeFieldBytes);
+    const v1::QuantizeRequest type;
+    for (const std::string& whole :
+         {payload + bytes, bytes + payload, payload + bytes + payload,
+          payload + bytes + payload + "\x07"}) {
+      EXPECT_EQ(
+          SplitDifference(type, whole, {payload.size() / 2, kFreeFieldBytes}),
+          "");
+    }
   }
 }
 
