@@ -211,17 +211,23 @@ typename QuantizePass<T>::BlockPairs QuantizePass<T>::ChooseForBlock(
   int32_t* zero_point = rule_.symmetric ? nullptr : chosen.zero_point.data();
   kernels::ChooseParameters(rule_, ranges.low.data(), ranges.high.data(),
                             slices, chosen.scale.data(), zero_point);
+  const BlockPairs pairs = {
+      {chosen.scale.data(), zero_point, AnyFar(chosen.zero_point)}, front.slot};
   // A slice belongs to the block in which it begins.
-  const size_t skipped = front.begin < first ? 1 : 0;
-  std::copy(chosen.scale.begin() + static_cast<ptrdiff_t>(skipped),
-            chosen.scale.end(),
-            parameters_.scale.data() + front.slot + skipped);
-  if (zero_point != nullptr) {
-    std::copy(zero_point + skipped, zero_point + slices,
-              parameters_.zero_point.data() + front.slot + skipped);
-  }
-  return {{chosen.scale.data(), zero_point, AnyFar(chosen.zero_point)},
-          front.slot};
+  Keep(pairs, {.first = front.begin < first ? size_t{1} : 0, .end = slices});
+  return pairs;
+}
+
+template <typename T>
+void QuantizePass<T>::Keep(const BlockPairs& pairs, const Kept& kept) {
+  const size_t slot = pairs.base + kept.first;
+  const T* scale = pairs.pairs.scale;
+  std::copy(scale + kept.first, scale + kept.end,
+            parameters_.scale.data() + slot);
+  const int32_t* zero_point = pairs.pairs.zero_point;
+  if (zero_point == nullptr) return;
+  std::copy(zero_point + kept.first, zero_point + kept.end,
+            parameters_.zero_point.data() + slot);
 }
 
 template <typename T>
@@ -300,10 +306,10 @@ typename QuantizePass<T>::BlockPairs QuantizePass<T>::ChooseForPortion(
   int32_t* zero_point = rule_.symmetric ? nullptr : portion.zero_point;
   kernels::ChooseParameters(rule_, portion.low, portion.high, slices,
                             portion.scale, zero_point);
-  std::copy_n(portion.scale, slices, parameters_.scale.data() + slot);
-  if (zero_point == nullptr) return {{portion.scale, nullptr}, slot};
-  std::copy_n(zero_point, slices, parameters_.zero_point.data() + slot);
-  return {{portion.scale, zero_point, AnyFar({zero_point, slices})}, slot};
+  const bool any_far = zero_point != nullptr && AnyFar({zero_point, slices});
+  const BlockPairs pairs = {{portion.scale, zero_point, any_far}, slot};
+  Keep(pairs, {.first = 0, .end = slices});
+  return pairs;
 }
 
 template <typename T>

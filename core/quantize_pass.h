@@ -85,6 +85,12 @@ class QuantizePass {
   // Chooses the pairs of `portion` from its ranges, for parameters_, too. Its
   // first slice has `slot`.
   BlockPairs ChooseForPortion(size_t slot, Portion<T>& portion);
+  // Makes the pairs [first, end) of `pairs` the result's.
+  struct Kept {
+    size_t first;
+    size_t end;
+  };
+  void Keep(const BlockPairs& pairs, const Kept& kept);
   // With `next`, the ranges of as many equal slices are found besides; the
   // strip is then one Run. Uses neither scratch.gathered nor, unless the reals
   // are widened, scratch.widened.
