@@ -45,16 +45,34 @@ constexpr std::array<const char*, 17> kCodeNames = {"OK",
                                                     "Unauthenticated"};
 constexpr size_t kUnknownCode = 2;
 
-// Prometheus' default buckets, and below them what a call on a small tensor
-// takes: some tens of microseconds.
-const std::vector<double>& Buckets() {
-  static const auto* const kBuckets = new std::vector<double>{
-      0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025,
-      0.05,   0.1,     0.25,   0.5,   1,      2.5,   5,    10};
-  return *kBuckets;
+constexpr double kSecondNanoseconds = 1e9;
+
+std::vector<double> Buckets() {
+  std::vector<double> seconds;
+  seconds.reserve(kTimeBounds.size());
+  for (const int64_t bound : kTimeBounds) {
+    seconds.push_back(static_cast<double>(bound) / kSecondNanoseconds);
+  }
+  return seconds;
 }
 
-// In the order of their index in Families::Work.
+void Advance(Counter& counter, Count& count) {
+  if (const uint64_t more = count.Take(); more > 0) {
+    counter.Increment(static_cast<double>(more));
+  }
+}
+
+void Advance(Histogram& histogram, TimeCounts<kTimeBounds>& times) {
+  std::vector<double> buckets;
+  for (size_t i = 0; i < times.kBuckets; ++i) {
+    buckets.push_back(static_cast<double>(times.TakeBucket(i)));
+  }
+  histogram.ObserveMultiple(
+      buckets,
+      static_cast<double>(times.TakeNanoseconds()) / kSecondNanoseconds);
+}
+
+// In the order of their index in Families::work_.
 constexpr std::array<const char*, 3> kSchemes = {"symmetric", "asymmetric",
                                                  "none"};
 
@@ -102,8 +120,8 @@ class Metrics::Families {
   explicit Families(const Build& build) {
     for (size_t i = 0; i < kSchemes.size(); ++i) {
       const Labels labels = {{"scheme", kSchemes[i]}};
-      work_[i] = {&elements_.Add(labels), &saturated_.Add(labels),
-                  &non_finite_.Add(labels)};
+      work_series_[i] = {&elements_.Add(labels), &saturated_.Add(labels),
+                         &non_finite_.Add(labels)};
     }
     for (size_t i = 0; i < kReasons.size(); ++i) {
       refused_[i] = &refusals_.Add({{"reason", kReasons[i]}});
@@ -124,19 +142,20 @@ class Metrics::Families {
     Labels typed = labels;
     typed["grpc_type"] = TypeOf(service, method);
     std::unique_ptr<MethodMetrics> metrics(new MethodMetrics());
-    metrics->started_ = &started_.Add(typed);
-    metrics->messages_received_ = &messages_received_.Add(typed);
-    metrics->messages_sent_ = &messages_sent_.Add(typed);
-    metrics->handling_ = &handling_.Add(typed, Buckets());
+    auto& series = metrics->series_;
+    series.started = &started_.Add(typed);
+    series.messages_received = &messages_received_.Add(typed);
+    series.messages_sent = &messages_sent_.Add(typed);
+    series.handling = &handling_.Add(typed, Buckets());
     for (size_t code = 0; code < kCodeNames.size(); ++code) {
       typed["grpc_code"] = kCodeNames[code];
-      metrics->handled_[code] = &handled_.Add(typed);
+      series.handled[code] = &handled_.Add(typed);
     }
-    metrics->bytes_received_ = &bytes_received_.Add(labels);
-    metrics->bytes_sent_ = &bytes_sent_.Add(labels);
-    metrics->queue_ = &queue_.Add(labels, Buckets());
-    metrics->compute_ = &compute_.Add(labels, Buckets());
-    metrics->wire_ = &wire_.Add(labels, Buckets());
+    series.bytes_received = &bytes_received_.Add(labels);
+    series.bytes_sent = &bytes_sent_.Add(labels);
+    series.queue = &queue_.Add(labels, Buckets());
+    series.compute = &compute_.Add(labels, Buckets());
+    series.wire = &wire_.Add(labels, Buckets());
     const absl::MutexLock lock(&mutex_);
     methods_.push_back(std::move(metrics));
     return *methods_.back();
@@ -145,14 +164,11 @@ class Metrics::Families {
   void CountWork(const CallWork& work) {
     const auto* const found =
         std::find(kSchemes.begin(), kSchemes.end() - 1, work.scheme);
-    const Work& counters = work_[static_cast<size_t>(found - kSchemes.begin())];
-    counters.elements->Increment(static_cast<double>(work.elements));
-    if (work.saturated > 0) {
-      counters.saturated->Increment(static_cast<double>(work.saturated));
-    }
-    if (work.non_finite > 0) {
-      counters.non_finite->Increment(static_cast<double>(work.non_finite));
-    }
+    Work<Count>& counts =
+        work_.mine()[static_cast<size_t>(found - kSchemes.begin())];
+    counts.elements.Add(work.elements);
+    if (work.saturated > 0) counts.saturated.Add(work.saturated);
+    if (work.non_finite > 0) counts.non_finite.Add(work.non_finite);
   }
 
   void CountFailed(const absl::Status& status) {
@@ -170,16 +186,32 @@ class Metrics::Families {
 
   std::string Text(const ServerReadings& readings) {
     const absl::MutexLock lock(&mutex_);
+    for (const auto& method : methods_) method->Publish();
+    PublishWork();
     Take(readings);
     return prometheus::TextSerializer().Serialize(registry_.Collect());
   }
 
  private:
+  template <typename Number>
   struct Work {
-    Counter* elements;
-    Counter* saturated;
-    Counter* non_finite;
+    Number elements = {};
+    Number saturated = {};
+    Number non_finite = {};
   };
+  // By the index of kSchemes.
+  template <typename Number>
+  using WorkByScheme = std::array<Work<Number>, kSchemes.size()>;
+
+  void PublishWork() {
+    work_.ForEach([this](WorkByScheme<Count>& counts) {
+      for (size_t i = 0; i < counts.size(); ++i) {
+        Advance(*work_series_[i].elements, counts[i].elements);
+        Advance(*work_series_[i].saturated, counts[i].saturated);
+        Advance(*work_series_[i].non_finite, counts[i].non_finite);
+      }
+    });
+  }
 
   Family<Counter>& Counters(const char* name, const char* help) {
     return prometheus::BuildCounter().Name(name).Help(help).Register(registry_);
@@ -277,7 +309,8 @@ class Metrics::Families {
   Family<Counter>& refusals_ =
       Counters("halfstep_admissions_refused_total",
                "Calls for which there was no room, by the limit that said so.");
-  std::array<Work, kSchemes.size()> work_ = {};
+  Striped<WorkByScheme<Count>> work_;
+  WorkByScheme<Counter*> work_series_ = {};
   std::array<Counter*, kReasons.size()> refused_ = {};
   Counter& stalled_ =
       AddCounter("halfstep_stalled_calls_total",
@@ -332,25 +365,48 @@ class Metrics::Families {
       AddGauge("process_max_fds", "File descriptors that may be open.");
 };
 
-void MethodMetrics::CountStarted() { started_->Increment(); }
+void MethodMetrics::CountStarted() { counts_.mine().started.Add(1); }
 
 void MethodMetrics::CountReceived(uint64_t bytes) {
-  messages_received_->Increment();
-  bytes_received_->Increment(static_cast<double>(bytes));
+  auto& counts = counts_.mine();
+  counts.messages_received.Add(1);
+  counts.bytes_received.Add(bytes);
 }
 
 void MethodMetrics::CountSent(uint64_t bytes) {
-  messages_sent_->Increment();
-  bytes_sent_->Increment(static_cast<double>(bytes));
+  auto& counts = counts_.mine();
+  counts.messages_sent.Add(1);
+  counts.bytes_sent.Add(bytes);
 }
 
 void MethodMetrics::CountHandled(const CallRecord& record) {
+  auto& counts = counts_.mine();
   const auto code = static_cast<size_t>(record.status.code());
-  handled_[code < handled_.size() ? code : kUnknownCode]->Increment();
-  handling_->Observe(absl::ToDoubleSeconds(record.total_time));
-  queue_->Observe(absl::ToDoubleSeconds(record.queue_time));
-  compute_->Observe(absl::ToDoubleSeconds(record.compute_time));
-  wire_->Observe(absl::ToDoubleSeconds(record.wire_time()));
+  counts.handled[code < kCodes ? code : kUnknownCode].Add(1);
+  counts.handling.Add(record.total_time);
+  counts.queue.Add(record.queue_time);
+  counts.compute.Add(record.compute_time);
+  counts.wire.Add(record.wire_time());
+}
+
+void MethodMetrics::Publish() {
+  // Calls that ended before those that began, which are never fewer.
+  counts_.ForEach([this](auto& counts) {
+    for (size_t code = 0; code < kCodes; ++code) {
+      Advance(*series_.handled[code], counts.handled[code]);
+    }
+    Advance(*series_.handling, counts.handling);
+    Advance(*series_.queue, counts.queue);
+    Advance(*series_.compute, counts.compute);
+    Advance(*series_.wire, counts.wire);
+  });
+  counts_.ForEach([this](auto& counts) {
+    Advance(*series_.started, counts.started);
+    Advance(*series_.messages_received, counts.messages_received);
+    Advance(*series_.messages_sent, counts.messages_sent);
+    Advance(*series_.bytes_received, counts.bytes_received);
+    Advance(*series_.bytes_sent, counts.bytes_sent);
+  });
 }
 
 Metrics::Metrics(const Build& build)
