@@ -7,15 +7,18 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <string>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/functional/function_ref.h"
 
 namespace halfstep {
 
+// What was read of a message; that of most fits without an allocation.
+using ReadBytes = absl::InlinedVector<char, 256>;
+
 // A position in the bytes of several slices. Everything that it reads it
-// appends to a string, from which the caller cuts what it does not want.
+// appends to `out`, from which the caller cuts what it does not want.
 class SliceCursor {
  public:
   explicit SliceCursor(const std::vector<grpc::Slice>& slices)
@@ -28,12 +31,11 @@ class SliceCursor {
 
   // Reads a varint of at most `bytes_max` bytes, dropping the bits that do not
   // fit.
-  bool Varint(int bytes_max, std::string& out, uint64_t& value) {
+  bool Varint(int bytes_max, ReadBytes& out, uint64_t& value) {
     value = 0;
     for (int i = 0; i < bytes_max; ++i) {
       if (left_ == 0) return false;
-      uint8_t byte = 0;
-      Pass(1, [&byte](const uint8_t* data, size_t) { byte = *data; });
+      const uint8_t byte = Next();
       out.push_back(static_cast<char>(byte));
       if (i < 9) value |= uint64_t{byte & 0x7fu} << (7 * i);
       if (byte < 0x80) return true;
@@ -41,10 +43,10 @@ class SliceCursor {
     return false;
   }
 
-  bool Copy(size_t count, std::string& out) {
+  bool Copy(size_t count, ReadBytes& out) {
     if (count > left_) return false;
     Pass(count, [&out](const uint8_t* data, size_t size) {
-      out.append(reinterpret_cast<const char*>(data), size);
+      out.insert(out.end(), data, data + size);
     });
     return true;
   }
@@ -55,19 +57,31 @@ class SliceCursor {
             absl::FunctionRef<void(const uint8_t*, size_t)> take) {
     left_ -= count;
     while (count > 0) {
+      SkipToNext();
       const grpc::Slice& slice = slices_[index_];
       const size_t size = std::min(count, slice.size() - offset_);
-      if (size > 0) take(slice.begin() + offset_, size);
+      take(slice.begin() + offset_, size);
       count -= size;
       offset_ += size;
-      if (offset_ == slice.size()) {
-        ++index_;
-        offset_ = 0;
-      }
     }
   }
 
  private:
+  // To a slice with a byte left. Requires that there is one.
+  void SkipToNext() {
+    while (offset_ == slices_[index_].size()) {
+      ++index_;
+      offset_ = 0;
+    }
+  }
+
+  // Requires left() > 0.
+  uint8_t Next() {
+    SkipToNext();
+    --left_;
+    return slices_[index_].begin()[offset_++];
+  }
+
   const std::vector<grpc::Slice>& slices_;
   size_t index_ = 0;   // the slice
   size_t offset_ = 0;  // in that slice

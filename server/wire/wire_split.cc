@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
-#include <string>
 
 #include "server/wire/field_bytes.h"
 #include "server/wire/payload_field.h"
@@ -29,19 +28,16 @@ constexpr int kVarintBytesMax = 10;
 
 constexpr size_t kNoBound = std::numeric_limits<size_t>::max();
 
-// What the fields of most messages fit.
-constexpr size_t kFewFieldBytes = 256;
-
 constexpr uint32_t TagOf(int field) {
   return WireFormatLite::MakeTag(field,
                                  WireFormatLite::WIRETYPE_LENGTH_DELIMITED);
 }
 
-void AppendTag(uint32_t tag, std::string& out) {
+void AppendTag(uint32_t tag, ReadBytes& out) {
   uint8_t bytes[kTagBytesMax];
-  const uint8_t* end = CodedOutputStream::WriteVarint32ToArray(tag, bytes);
-  out.append(reinterpret_cast<const char*>(bytes),
-             static_cast<size_t>(end - bytes));
+  const uint8_t* const end =
+      CodedOutputStream::WriteVarint32ToArray(tag, bytes);
+  out.insert(out.end(), static_cast<const uint8_t*>(bytes), end);
 }
 
 // Writes `length` over the kLengthBytesMax bytes at `at`: a varint may be
@@ -65,7 +61,7 @@ class Splitter {
 
   // Appends all fields of the message to `out`, payloads as empty ones. False
   // if they cannot be parsed, or are too long.
-  bool Run(const Descriptor& type, std::string& out) {
+  bool Run(const Descriptor& type, ReadBytes& out) {
     return Fields(type, 0, kPayloadField, true, out);
   }
 
@@ -77,7 +73,7 @@ class Splitter {
   // what its payload is filed under; submessages are looked into if it is the
   // top.
   bool Fields(const Descriptor& type, size_t end, int key, bool is_top,
-              std::string& out) {
+              ReadBytes& out) {
     while (cursor_.left() > end) {
       if (!HasRoom(out, 0)) return false;
       const size_t mark = out.size();
@@ -117,7 +113,7 @@ class Splitter {
   // Passes over one value that is not length-delimited; a group with all that
   // is in it. The generated parser sees it all again, and applies its limit of
   // depth to the message as a whole.
-  bool SkipValue(uint32_t tag, std::string& out) {
+  bool SkipValue(uint32_t tag, ReadBytes& out) {
     absl::InlinedVector<uint32_t, 8> groups;
     while (true) {
       uint64_t ignored = 0;
@@ -156,12 +152,12 @@ class Splitter {
     }
   }
 
-  bool HasRoom(const std::string& out, size_t bytes) {
+  bool HasRoom(const ReadBytes& out, size_t bytes) {
     is_over_ = bytes > out_max_ || out.size() > out_max_ - bytes;
     return !is_over_;
   }
 
-  bool Tag(std::string& out, uint32_t& tag) {
+  bool Tag(ReadBytes& out, uint32_t& tag) {
     uint64_t value = 0;
     if (!cursor_.Varint(kTagBytesMax, out, value)) return false;
     tag = static_cast<uint32_t>(value);
@@ -169,7 +165,7 @@ class Splitter {
   }
 
   // Reads a length that leaves at least `end` bytes behind it.
-  bool Length(size_t end, std::string& out, size_t& length) {
+  bool Length(size_t end, ReadBytes& out, size_t& length) {
     uint64_t value = 0;
     if (!cursor_.Varint(kLengthBytesMax, out, value)) return false;
     length = value;
@@ -227,15 +223,15 @@ absl::Status Split(const grpc::ByteBuffer& message,
                    google::protobuf::Message& fields, Payloads& payloads,
                    absl::FunctionRef<absl::Status(uint64_t bytes)> hold) {
   const Descriptor& type = *fields.GetDescriptor();
-  std::string rest;
-  rest.reserve(kFewFieldBytes);
+  ReadBytes rest;
   bool is_split = false;
   if (payloads.Hold(message)) {
     Splitter splitter(payloads, kFreeFieldBytes);
     is_split = splitter.Run(type, rest);
     if (splitter.is_over()) {
       // Seldom: from the beginning, once there is memory for it.
-      std::string().swap(rest);
+      rest.clear();
+      rest.shrink_to_fit();
       const FieldBytes bytes = MeasureFields(message, type);
       absl::Status held = hold(bytes.serialized + bytes.parsed);
       if (!held.ok()) return held;
@@ -244,7 +240,8 @@ absl::Status Split(const grpc::ByteBuffer& message,
                  Splitter(payloads, kNoBound).Run(type, rest);
     }
   }
-  if (!is_split || !fields.ParseFromString(rest)) {
+  if (!is_split ||
+      !fields.ParseFromArray(rest.data(), static_cast<int>(rest.size()))) {
     return absl::InvalidArgumentError(
         "request: cannot be parsed; must be a serialized " + type.full_name());
   }
