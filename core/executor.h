@@ -21,6 +21,10 @@ class Cancellation {
       : deadline_(deadline) {}
 
   void Cancel() { cancelled_.store(true, std::memory_order_relaxed); }
+  // Whether Cancel was called.
+  bool is_cancelled() const {
+    return cancelled_.load(std::memory_order_relaxed);
+  }
 
   // OK, CANCELLED or DEADLINE_EXCEEDED.
   absl::Status Check() const;

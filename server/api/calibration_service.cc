@@ -16,8 +16,6 @@
 namespace halfstep {
 namespace {
 
-using Reply = absl::StatusOr<grpc::ByteBuffer>;
-
 // Memory that a state takes per byte on the wire beside the request's fields: a
 // bucket of 2 bytes has 16 in core, and 12 and 2 in the reply.
 constexpr uint64_t kStateBytesPerByte = 15;
@@ -55,7 +53,7 @@ Reply Merge(const grpc::ByteBuffer& message, Call& call) {
   }
   v1::MergeResponse response;
   ToProto(sum, *response.mutable_state());
-  return Serialize(response);
+  return ToReply(Serialize(response));
 }
 
 // Whether a method tries many ranges: milliseconds per summary.
@@ -106,7 +104,7 @@ Reply ComputeParameters(const grpc::ByteBuffer& message, Call& call) {
         request.ranges(), *question, call.limits().max_parameter_pairs);
     if (!parameters.ok()) return parameters.status();
     ToProto(*parameters, *response.mutable_parameters());
-    return Serialize(response);
+    return ToReply(Serialize(response));
   }
   if (!request.has_state()) {
     return FieldError("source", "not set; must be state or ranges");
@@ -125,7 +123,7 @@ Reply ComputeParameters(const grpc::ByteBuffer& message, Call& call) {
   if (!result.ok()) return result.status();
   ToProto(result->parameters, *response.mutable_parameters());
   ToProto(result->expected_error, *response.mutable_expected_error());
-  return Serialize(response);
+  return ToReply(Serialize(response));
 }
 
 }  // namespace

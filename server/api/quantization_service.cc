@@ -18,8 +18,6 @@
 namespace halfstep {
 namespace {
 
-using Reply = absl::StatusOr<grpc::ByteBuffer>;
-
 // Bytes that a reply holds per pair of scale and zero point, until it is sent:
 // in core's vectors, in the message and serialized, 12 to 13 each.
 constexpr uint64_t kReplyBytesPerPair = 40;
@@ -134,7 +132,8 @@ Reply Quantize(const grpc::ByteBuffer& message, Call& call) {
       codes->bytes());
   if (!result.ok()) return UnderField("tensor", result.status());
   call.CountWork(plan.spec().scheme, plan.element_count(), result->cuts);
-  return JoinCodes(*result, plan, in.reals.as_values, *std::move(codes));
+  return ToReply(
+      JoinCodes(*result, plan, in.reals.as_values, *std::move(codes)));
 }
 
 Reply Dequantize(const grpc::ByteBuffer& message, Call& call) {
@@ -158,9 +157,9 @@ Reply Dequantize(const grpc::ByteBuffer& message, Call& call) {
       in->plan, in->codes, *dtype, call.execution(), reals->bytes());
   if (!done.ok()) return UnderField("tensor", done);
   call.CountWork(in->plan.spec().scheme, in->plan.element_count(), Cuts());
-  return JoinReals(v1::DequantizeResponse(),
-                   v1::DequantizeResponse::kTensorFieldNumber, *dtype,
-                   in->plan.shape(), in->as_values, *std::move(reals));
+  return ToReply(JoinReals(v1::DequantizeResponse(),
+                           v1::DequantizeResponse::kTensorFieldNumber, *dtype,
+                           in->plan.shape(), in->as_values, *std::move(reals)));
 }
 
 Reply FakeQuantize(const grpc::ByteBuffer& message, Call& call) {
@@ -183,8 +182,9 @@ Reply FakeQuantize(const grpc::ByteBuffer& message, Call& call) {
   call.CountWork(plan.spec().scheme, plan.element_count(), result->cuts);
   SetReport(*result, response);
   ToProto(result->parameters, *response.mutable_parameters());
-  return JoinReals(response, response.kTensorFieldNumber, plan.dtype(),
-                   plan.shape(), in.reals.as_values, *std::move(reals));
+  return ToReply(JoinReals(response, response.kTensorFieldNumber, plan.dtype(),
+                           plan.shape(), in.reals.as_values,
+                           *std::move(reals)));
 }
 
 absl::StatusOr<ErrorReport> MeasureAgainstReals(const TensorView& original,
@@ -230,7 +230,7 @@ Reply MeasureError(const grpc::ByteBuffer& message, Call& call) {
   call.CountElements(report->element_count);
   v1::MeasureErrorResponse response;
   ToProto(*report, *response.mutable_error());
-  return Serialize(response);
+  return ToReply(Serialize(response));
 }
 
 Reply GetServerInfo(const grpc::ByteBuffer& message, Call& call,
@@ -240,7 +240,7 @@ Reply GetServerInfo(const grpc::ByteBuffer& message, Call& call,
   if (absl::Status read = call.Read(message, request, payloads); !read.ok()) {
     return read;
   }
-  return Serialize(ServerInfo(options));
+  return ToReply(Serialize(ServerInfo(options)));
 }
 
 }  // namespace

@@ -23,10 +23,20 @@
 
 namespace halfstep {
 
-// Computes the serialized reply to a serialized request. Runs on a thread of
-// the executor, or where the request arrived if that is small.
-using CallHandler = std::function<absl::StatusOr<grpc::ByteBuffer>(
-    const grpc::ByteBuffer&, Call&)>;
+// A serialized reply.
+using Reply = absl::StatusOr<grpc::ByteBuffer>;
+
+// `message` as a reply. gRPC's buffers are copied where others would move: by
+// this they are not.
+inline Reply ToReply(grpc::ByteBuffer message) {
+  Reply reply(absl::in_place);
+  reply->Swap(&message);
+  return reply;
+}
+
+// Computes the reply to a serialized request. Runs on a thread of the executor,
+// or where the request arrived if that is small.
+using CallHandler = std::function<Reply(const grpc::ByteBuffer&, Call&)>;
 
 // server/call/stream_call.h
 class StreamHandler;

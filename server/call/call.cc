@@ -32,7 +32,7 @@ Call::Call(const ServedMethod& method, const CallEnvironment& environment,
            grpc::CallbackServerContext& context)
     : environment_(environment),
       context_(context),
-      in_flight_(method.name, context.c_call()),
+      in_flight_(method.name, context.c_call(), absl::Now()),
       cancellation_(absl::FromChrono(context.deadline())),
       metrics_(method.metrics) {
   record_.method = method.name;
@@ -87,11 +87,10 @@ void Call::Record() {
   environment_.in_flight.Remove(in_flight_);
   ticket_.Release();
   if (connection_ != nullptr) {
-    connection_->CountReply(record_.bytes_out);
-    connection_->EndCall(record_.status.ok(), call_begin_);
-    if (context_.IsCancelled()) connection_->CountCancelled();
+    connection_->EndCall(record_.status.ok(), call_begin_, record_.bytes_out);
+    if (cancellation_.is_cancelled()) connection_->CountCancelled();
   }
-  record_.total_time = absl::Now() - arrived_;
+  record_.total_time = absl::Now() - in_flight_.arrived();
   if (!is_taken_up_) record_.queue_time = record_.total_time - read_time_;
   metrics_.CountHandled(record_);
   if (!record_.status.ok()) environment_.metrics.CountFailed(record_.status);
@@ -99,10 +98,10 @@ void Call::Record() {
   environment_.log.Write(record_);
 }
 
-void Call::TakenUp() {
+void Call::TakenUp(absl::Time now) {
   is_taken_up_ = true;
   record_.queue_time =
-      absl::Now() - arrived_ - read_time_ - record_.compute_time;
+      now - in_flight_.arrived() - read_time_ - record_.compute_time;
 }
 
 void Call::Sends(uint64_t bytes) {
@@ -115,14 +114,14 @@ bool Call::is_only_call() const {
   return connection_ == nullptr || connection_->open_calls() <= 2;
 }
 
-void Call::ReadBegins() {
-  reading_since_ = absl::Now();
+void Call::ReadBegins(absl::Time now) {
+  reading_since_ = now;
   if (connection_ == nullptr) return;
   read_begin_ = connection_->BeginRead(limits().request_bytes_max());
 }
 
-void Call::ReadEnds(bool ok, uint64_t bytes) {
-  read_time_ += absl::Now() - reading_since_;
+void Call::ReadEnds(bool ok, uint64_t bytes, absl::Time now) {
+  read_time_ += now - reading_since_;
   if (ok) metrics_.CountReceived(bytes);
   if (connection_ == nullptr) return;
   if (ok) {

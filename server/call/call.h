@@ -101,15 +101,15 @@ class Call {
 
   // gRPC begins to read a message of the call; it has read one of `bytes`, or,
   // not `ok`, will not read one any more.
-  void ReadBegins();
-  void ReadEnds(bool ok, uint64_t bytes);
+  void ReadBegins(absl::Time now);
+  void ReadEnds(bool ok, uint64_t bytes, absl::Time now);
 
   // A message of `bytes` goes out.
   void Sends(uint64_t bytes);
 
   // A thread has begun to serve the call: everything until now but reading and
   // computing was waiting.
-  void TakenUp();
+  void TakenUp(absl::Time now);
   // It waited for a thread once more, or has ended a stretch of computing.
   void Queued(absl::Duration time) { record_.queue_time += time; }
   void Computed(absl::Duration time) { record_.compute_time += time; }
@@ -139,7 +139,6 @@ class Call {
   uint64_t call_begin_ = 0;                 // as connection_ wants it
   uint64_t read_begin_ = 0;                 // the same
   MethodMetrics& metrics_;
-  const absl::Time arrived_ = absl::Now();
   bool is_taken_up_ = false;
   absl::Time reading_since_;
   absl::Duration read_time_;

@@ -64,14 +64,14 @@ class StreamCall final : public ByteReactor,
     ticket_ = std::move(ticket);
     {
       const absl::MutexLock lock(&mutex_);
-      TakenUp();
+      TakenUp(absl::Now());
       admitted_ = true;
     }
     Pump();
   }
 
   void OnReadDone(bool ok) override {
-    ReadEnds(ok, next_message_.Length());
+    ReadEnds(ok, next_message_.Length(), absl::Now());
     const bool is_cancelled = !ok && context_.IsCancelled();
     {
       const absl::MutexLock lock(&mutex_);
@@ -143,7 +143,7 @@ class StreamCall final : public ByteReactor,
         case Action::kNone:
           return;
         case Action::kRead:
-          ReadBegins();
+          ReadBegins(absl::Now());
           StartRead(&next_message_);
           break;
         case Action::kCompute:
@@ -163,7 +163,7 @@ class StreamCall final : public ByteReactor,
     const absl::MutexLock lock(&mutex_);
     const Action action = Choose();
     if (action == Action::kNone) pumping_ = false;
-    in_flight_.SetPhase(Phase());
+    in_flight_.SetPhase(Phase(), absl::Now());
     return action;
   }
 
@@ -231,8 +231,9 @@ class StreamCall final : public ByteReactor,
     {
       const absl::MutexLock lock(&mutex_);
       if (!std::exchange(is_queued_, false)) return;
-      Queued(absl::Now() - queued_since_);
-      in_flight_.SetPhase(CallPhase::kCompute);
+      const absl::Time now = absl::Now();
+      Queued(now - queued_since_);
+      in_flight_.SetPhase(CallPhase::kCompute, now);
     }
     Compute();
     Pump();

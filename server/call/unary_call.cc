@@ -33,10 +33,11 @@ class UnaryCall final : public ByteReactor,
                            const CallHandler& handler,
                            const CallEnvironment& environment,
                            grpc::CallbackServerContext& context) {
-    auto call =
+    auto owner =
         std::make_shared<UnaryCall>(method, handler, environment, context);
-    call->self_ = call;
-    return call.get();
+    UnaryCall* const call = owner.get();
+    call->self_ = std::move(owner);
+    return call;
   }
 
   UnaryCall(const ServedMethod& method, const CallHandler& handler,
@@ -51,13 +52,15 @@ class UnaryCall final : public ByteReactor,
  private:
   void Admitted(Ticket ticket) override {
     ticket_ = std::move(ticket);
-    in_flight_.SetPhase(CallPhase::kReading);
-    ReadBegins();
+    const absl::Time now = absl::Now();
+    in_flight_.SetPhase(CallPhase::kReading, now);
+    ReadBegins(now);
     StartRead(&request_);
   }
 
   void OnReadDone(bool ok) override {
-    ReadEnds(ok, request_.Length());
+    const absl::Time now = absl::Now();
+    ReadEnds(ok, request_.Length(), now);
     if (!ok) {
       return End(context_.IsCancelled()
                      ? absl::CancelledError("the client has gone")
@@ -68,8 +71,8 @@ class UnaryCall final : public ByteReactor,
     }
     record_.bytes_in = request_.Length();
     is_inline_ = IsShort();
-    if (is_inline_) return Run();
-    MoveOn();
+    if (is_inline_) return Run(now);
+    MoveOn(now);
   }
 
   void OnCancel() override {
@@ -110,15 +113,15 @@ class UnaryCall final : public ByteReactor,
   }
 
   // Runs, or runs again, on the executor.
-  void MoveOn() {
+  void MoveOn(absl::Time now) {
     SizeTicket();
     is_inline_ = false;
-    in_flight_.SetPhase(CallPhase::kQueue);
+    in_flight_.SetPhase(CallPhase::kQueue, now);
     is_queued_.store(true);
     // From here on OnCancel may end the call.
     const std::shared_ptr<UnaryCall> self = self_;
     if (executor().Submit([self] {
-          if (self->is_queued_.exchange(false)) self->Run();
+          if (self->is_queued_.exchange(false)) self->Run(absl::Now());
         })) {
       return;
     }
@@ -127,23 +130,23 @@ class UnaryCall final : public ByteReactor,
     }
   }
 
-  void Run() {
-    TakenUp();
-    in_flight_.SetPhase(CallPhase::kCompute);
-    const absl::Time begin = absl::Now();
-    absl::StatusOr<grpc::ByteBuffer> reply = Compute();
-    Computed(absl::Now() - begin);
-    if (is_inline_ && must_move_on_) return MoveOn();
+  void Run(absl::Time begin) {
+    TakenUp(begin);
+    in_flight_.SetPhase(CallPhase::kCompute, begin);
+    Reply reply = Compute();
+    const absl::Time end = absl::Now();
+    Computed(end - begin);
+    if (is_inline_ && must_move_on_) return MoveOn(end);
     SizeTicket();
     request_.Clear();
     if (!reply.ok()) return End(reply.status());
-    reply_ = *std::move(reply);
+    reply_.Swap(&*reply);
     Sends(reply_.Length());
-    in_flight_.SetPhase(CallPhase::kWriting);
+    in_flight_.SetPhase(CallPhase::kWriting, end);
     StartWriteAndFinish(&reply_, grpc::WriteOptions(), Close(absl::OkStatus()));
   }
 
-  absl::StatusOr<grpc::ByteBuffer> Compute() {
+  Reply Compute() {
     if (absl::Status wanted = cancellation_.Check(); !wanted.ok())
       return wanted;
     try {

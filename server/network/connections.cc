@@ -32,6 +32,7 @@ constexpr double kBrieflySeconds = 0.25;
 // carry, 1 / 64, and as much for each message that is short.
 constexpr uint64_t kOverheadShare = 64;
 constexpr uint64_t kMessageOverheadBytes = 256;
+constexpr uint64_t kReplyBytesPerUpdateByte = 256;
 
 // Calls that one client may cancel at once, and in each second from then on.
 // gRPC keeps what a call needs for a moment after its reset.
@@ -113,17 +114,14 @@ bool ShutDown(int fd, ino_t inode) {
 }  // namespace
 
 uint64_t Connection::BeginCall() {
-  ++calls_;
-  ++open_calls_;
-  accounted_bytes_ += metadata_bytes_;
-  readable_bytes_ += kWindowBytesMax;
+  ++begun_calls_;
   return received_bytes_;
 }
 
-void Connection::EndCall(bool is_taken, uint64_t begin) {
-  --open_calls_;
+void Connection::EndCall(bool is_taken, uint64_t begin, uint64_t bytes_out) {
+  message_bytes_ += bytes_out / kReplyBytesPerUpdateByte;
   if (!is_taken) Forgive(kWindowBytesMax, begin);
-  readable_bytes_ -= kWindowBytesMax;
+  ++ended_calls_;
 }
 
 uint64_t Connection::BeginRead(uint64_t bytes_max) {
@@ -133,8 +131,7 @@ uint64_t Connection::BeginRead(uint64_t bytes_max) {
 
 void Connection::EndRead(uint64_t bytes_max, uint64_t bytes) {
   // In this order, so that the sweep never sees less than there is.
-  message_bytes_ += bytes;
-  accounted_bytes_ += bytes + kMessageOverheadBytes;
+  message_bytes_ += bytes + kMessageOverheadBytes;
   readable_bytes_ -= bytes_max;
 }
 
@@ -241,7 +238,7 @@ std::string Connection::Fault(double seconds, size_t backlog) {
   }
   if (host_.empty()) return "";
   // Read before the bytes, which may be those of a message that ends just now.
-  const uint64_t readable = readable_bytes_;
+  const uint64_t readable = readable_bytes_ + open_calls() * kWindowBytesMax;
   const std::optional<uint64_t> received = ReceivedBytes(fd_);
   if (!received.has_value()) return "";
   received_bytes_ = *received;
@@ -249,18 +246,21 @@ std::string Connection::Fault(double seconds, size_t backlog) {
   // came since.
   const uint64_t begin = abandoned_begin_.exchange(UINT64_MAX);
   const uint64_t most = abandoned_bytes_max_.exchange(0);
-  if (begin < *received) accounted_bytes_ += std::min(most, *received - begin);
-  if (*received > accounted_bytes_) {
-    accounted_bytes_ +=
-        std::min(*received - accounted_bytes_,
+  if (begin < *received) forgiven_bytes_ += std::min(most, *received - begin);
+  uint64_t accounted = accounted_bytes();
+  if (*received > accounted) {
+    const uint64_t forgiven =
+        std::min(*received - accounted,
                  static_cast<uint64_t>(seconds * kUnaccountedBytesPerSecond));
+    forgiven_bytes_ += forgiven;
+    accounted += forgiven;
   }
-  uint64_t allowed = accounted_bytes_ + readable;
+  uint64_t allowed = accounted + readable;
   const uint64_t unaccounted =
-      *received - std::min<uint64_t>(*received, accounted_bytes_);
+      *received - std::min<uint64_t>(*received, accounted);
   if (backlog > kBacklogLarge && unaccounted >= kHeaderBytesMin * backlog &&
       unaccounted <= kHeaderBytesMax * backlog &&
-      message_bytes_ <= calls_ * kShortCallBytes) {
+      message_bytes_ <= begun_calls_ * kShortCallBytes) {
     return "it begins calls faster than they can be taken up";
   }
   allowed += allowed / kOverheadShare + kUnaccountedBytesMax;
@@ -272,8 +272,8 @@ std::string Connection::Fault(double seconds, size_t backlog) {
     return "";
   }
   return absl::StrCat(*received, " bytes received, of which calls account for ",
-                      accounted_bytes_.load(), ", and those that are open for ",
-                      readable, " more at most");
+                      accounted, ", and those that are open for ", readable,
+                      " more at most");
 }
 
 bool Connections::AwaitSent(absl::Time deadline) const {

@@ -45,13 +45,16 @@ class Connection {
 
   // A call has begun. What this returns goes to the one that ends it.
   uint64_t BeginCall();
-  // It is over; `is_taken`: nothing was left unread.
-  void EndCall(bool is_taken, uint64_t begin);
+  // It is over; `is_taken`: nothing was left unread. Of the `bytes_out` of its
+  // replies come the client's window updates.
+  void EndCall(bool is_taken, uint64_t begin, uint64_t bytes_out);
 
-  // A reply was sent; the client's window updates come of it.
-  void CountReply(uint64_t bytes) { accounted_bytes_ += bytes / 256; }
   // Calls that have begun and are not over.
-  size_t open_calls() const { return open_calls_; }
+  size_t open_calls() const {
+    // In this order, so that it is never less than 0.
+    const uint64_t ended = ended_calls_;
+    return begun_calls_ - ended;
+  }
   // Whether it has been closed for what it did: its calls need no answer.
   bool is_ended() const { return is_ended_; }
   // A call was cancelled by its client.
@@ -68,6 +71,10 @@ class Connection {
  private:
   friend class Connections;
 
+  // The bytes that its calls account for, so far.
+  uint64_t accounted_bytes() const {
+    return begun_calls_ * metadata_bytes_ + message_bytes_ + forgiven_bytes_;
+  }
   // At most `bytes_max` of what came since `begin` is gone.
   void Forgive(uint64_t bytes_max, uint64_t begin);
   // Why it must be closed, `seconds` after this was asked last; empty if it
@@ -78,18 +85,19 @@ class Connection {
   const ino_t inode_;
   const std::string host_;         // empty: a unix socket
   const uint64_t metadata_bytes_;  // of one call, at most
-  // As of the last sweep.
-  std::atomic<uint64_t> received_bytes_{0};
-  std::atomic<uint64_t> accounted_bytes_{0};
-  std::atomic<uint64_t> readable_bytes_{0};
+  // Written by every call: as few as will do.
+  std::atomic<uint64_t> begun_calls_{0};
+  std::atomic<uint64_t> ended_calls_{0};
+  std::atomic<uint64_t> message_bytes_{0};   // with all that came beside them
+  std::atomic<uint64_t> readable_bytes_{0};  // of messages
+  // Seldom written.
+  std::atomic<uint64_t> received_bytes_{0};  // as of the last sweep
   std::atomic<uint64_t> abandoned_bytes_max_{0};
   std::atomic<uint64_t> abandoned_begin_{UINT64_MAX};
   std::atomic<bool> is_ended_{false};
-  std::atomic<size_t> open_calls_{0};
-  std::atomic<uint64_t> calls_{0};
   std::atomic<uint64_t> cancelled_calls_{0};
-  std::atomic<uint64_t> message_bytes_{0};
   // The sweep's own.
+  uint64_t forgiven_bytes_ = 0;
   double cancel_debt_ = 0;
   double excess_seconds_ = 0;
 };

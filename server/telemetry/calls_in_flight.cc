@@ -41,12 +41,6 @@ absl::string_view ToString(CallPhase phase) {
   return "";
 }
 
-void CallInFlight::SetPhase(CallPhase phase) {
-  since_nanoseconds_.store(absl::GetCurrentTimeNanos(),
-                           std::memory_order_relaxed);
-  phase_.store(phase, std::memory_order_release);
-}
-
 CallsInFlight::CallsInFlight(absl::Duration stall_timeout)
     : stall_timeout_(stall_timeout), thread_([this] { Watch(); }) {}
 

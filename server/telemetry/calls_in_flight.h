@@ -17,7 +17,6 @@
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
 
 struct grpc_call;
@@ -39,14 +38,20 @@ absl::string_view ToString(CallPhase phase);
 // One call, from when it is added to when it is removed.
 class CallInFlight {
  public:
-  // `method`  must outlive this object, as `call` does.
-  CallInFlight(absl::string_view method, grpc_call* call)
-      : method_(method), call_(call) {}
+  // `method`   must outlive this object, as `call` does.
+  // `arrived`  now.
+  CallInFlight(absl::string_view method, grpc_call* call, absl::Time arrived)
+      : method_(method), call_(call), arrived_(arrived) {}
   CallInFlight(const CallInFlight&) = delete;
   CallInFlight& operator=(const CallInFlight&) = delete;
 
   // Each call of this counts as progress. Thread-safe.
-  void SetPhase(CallPhase phase);
+  void SetPhase(CallPhase phase, absl::Time now) {
+    since_nanoseconds_.store(absl::ToUnixNanos(now), std::memory_order_relaxed);
+    phase_.store(phase, std::memory_order_release);
+  }
+
+  absl::Time arrived() const { return arrived_; }
 
   // Whether it was ended for lack of progress. Thread-safe.
   bool is_stalled() const { return is_stalled_.load(); }
@@ -56,7 +61,7 @@ class CallInFlight {
 
   const absl::string_view method_;
   grpc_call* const call_;
-  const absl::Time arrived_ = absl::Now();
+  const absl::Time arrived_;
   // Written before the phase, read after it: never older than the phase.
   std::atomic<int64_t> since_nanoseconds_{absl::ToUnixNanos(arrived_)};
   std::atomic<CallPhase> phase_{CallPhase::kAdmission};

@@ -118,7 +118,7 @@ TEST_F(ConnectionsTest, WhatCallsAccountForMayBeSent) {
     connection->BeginRead(64 * kMib);
     Send(pair, 10 * kMib);
     connection->EndRead(64 * kMib, 10 * kMib);
-    connection->EndCall(true, call);
+    connection->EndCall(true, call, 0);
     EXPECT_THAT(connections.Sweep(0), IsEmpty()) << i;
   }
   EXPECT_EQ(connections.ended(), 0u);
@@ -134,7 +134,7 @@ TEST_F(ConnectionsTest, WhatIsAbandonedIsForgiven) {
     const uint64_t begin = connection->BeginRead(64 * kMib);
     Send(pair, 20 * kMib);
     connection->AbandonRead(64 * kMib, begin);
-    connection->EndCall(false, call);
+    connection->EndCall(false, call, 0);
     EXPECT_THAT(connections.Sweep(0), IsEmpty()) << i;
   }
 }
