@@ -73,7 +73,7 @@ class Striped {
   }
 
  private:
-  static constexpr size_t kStripes = 8;
+  static constexpr size_t kStripes = 16;
   struct alignas(64) Stripe {
     Counts counts;
   };

@@ -32,7 +32,7 @@ TEST(TimeCountsTest, WhatIsTakenIsGone) {
 }
 
 TEST(StripedTest, NothingIsLostBetweenThreadsAndWhoTakes) {
-  constexpr int kThreads = 12;  // more than stripes
+  constexpr int kThreads = 20;  // more than stripes
   constexpr uint64_t kEach = 20'000;
   Striped<Count> striped;
   std::vector<std::thread> threads;
