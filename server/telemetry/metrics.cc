@@ -45,6 +45,8 @@ constexpr std::array<const char*, 17> kCodeNames = {"OK",
                                                     "Unauthenticated"};
 constexpr size_t kUnknownCode = 2;
 
+using Times = TimeCounts<kTimeBounds>;
+
 constexpr double kSecondNanoseconds = 1e9;
 
 std::vector<double> Buckets() {
@@ -62,9 +64,9 @@ void Advance(Counter& counter, Count& count) {
   }
 }
 
-void Advance(Histogram& histogram, TimeCounts<kTimeBounds>& times) {
+void Advance(Histogram& histogram, Times& times) {
   std::vector<double> buckets;
-  for (size_t i = 0; i < times.kBuckets; ++i) {
+  for (size_t i = 0; i < Times::kBuckets; ++i) {
     buckets.push_back(static_cast<double>(times.TakeBucket(i)));
   }
   histogram.ObserveMultiple(
