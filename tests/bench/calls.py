@@ -15,6 +15,8 @@ CALLS = [
 QUICK_CALLS = [(KIB, 8), (MIB, 1)]
 
 
+WARM_UP_SECONDS = 0.1
+
 # The slowest side moves this much a second: a step is long enough for some calls of it.
 SLOWEST_BYTES_PER_SECOND = 150e6
 
@@ -44,40 +46,44 @@ def quotient(ours, theirs):
 
 def measure_calls(build, stubs, options, transport):
     rows = []
-    with servers(build, stubs, transport, SIDES) as running:
-        for size, concurrency in QUICK_CALLS if options.quick else CALLS:
-            samples = {name: [] for name in running}
-            for turn in range(options.rounds):
-                for name, server in rotated(running.items(), turn):
-                    samples[name].append(
-                        closed_loop(
-                            build, server, size, concurrency,
-                            seconds_of(size, concurrency, options),
-                        )  # fmt: skip
-                    )
-            row = {
-                "transport": transport,
-                "bytes": size,
-                "in_flight": concurrency,
-                "rounds": options.rounds,
-                "sides": {
-                    name: {key: median_of(taken, key) for key in taken[0]}
-                    for name, taken in samples.items()
-                },
-                "ratio": {
-                    name: quotient(samples["halfstep"], taken)
-                    for name, taken in samples.items()
-                    if name != "halfstep"
-                },
-                # What whoever computes, and whoever speaks the API besides, can reach of nothing.
-                "limit": {
-                    name: quotient(samples[name], samples["nothing"])
-                    for name in ("bare", "parsed")
-                },
-            }
-            rows.append(row)
-            print_call(row)
+    for size, concurrency in QUICK_CALLS if options.quick else CALLS:
+        samples = {name: [] for name in SIDES}
+        for turn in range(options.rounds):
+            for name, sample in round_of(build, stubs, options, transport, size, concurrency, turn):
+                samples[name].append(sample)
+        row = {
+            "transport": transport,
+            "bytes": size,
+            "in_flight": concurrency,
+            "rounds": options.rounds,
+            "sides": {
+                name: {key: median_of(taken, key) for key in taken[0]}
+                for name, taken in samples.items()
+            },
+            "ratio": {
+                name: quotient(samples["halfstep"], taken)
+                for name, taken in samples.items()
+                if name != "halfstep"
+            },
+            # What whoever computes, and whoever speaks the API besides, can reach of nothing.
+            "limit": {
+                name: quotient(samples[name], samples["nothing"]) for name in ("bare", "parsed")
+            },
+        }
+        rows.append(row)
+        print_call(row)
     return rows
+
+
+def round_of(build, stubs, options, transport, size, concurrency, turn):
+    """A sample of each side, of new processes that have been called before."""
+    with servers(build, stubs, transport, SIDES) as running:
+        for server in running.values():
+            closed_loop(build, server, size, concurrency, WARM_UP_SECONDS)
+        for name, server in rotated(running.items(), turn):
+            yield name, closed_loop(
+                build, server, size, concurrency, seconds_of(size, concurrency, options)
+            )
 
 
 def size_name(size):

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -61,6 +62,18 @@ def command_of(build, name, address):
     }[name]  # fmt: skip
 
 
+def copied(command, folder):
+    """`command` with a copy of its program, if that is one of ours.
+
+    Where the pages of a process and of its file happen to lie makes a server up to a tenth
+    faster or slower for as long as both exist.
+    """
+    if ROOT not in pathlib.Path(command[0]).parents:
+        return command
+    folder.mkdir()
+    return [shutil.copy(command[0], folder), *command[1:]]
+
+
 @contextlib.contextmanager
 def servers(build, stubs, transport, sides):
     """A server for each of `sides`, on TCP or each on a socket of its own.
@@ -74,7 +87,9 @@ def servers(build, stubs, transport, sides):
         try:
             for number, (label, (name, arguments)) in enumerate(sides.items()):
                 address = f"unix:{scratch}/{number}" if transport == "unix" else "127.0.0.1:0"
-                command = command_of(build, name, address) + arguments
+                command = copied(
+                    command_of(build, name, address), pathlib.Path(scratch, f"{number}.bin")
+                ) + arguments
                 running[label] = Server(command, {"PYTHONPATH": stubs})
             yield running
         finally:
