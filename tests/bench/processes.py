@@ -26,10 +26,13 @@ class Server:
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, text=True, env={**os.environ, **(env or {})}
         )
-        line = self.process.stdout.readline()
-        if not line.startswith("listening on "):
+        try:
+            line = self.process.stdout.readline()
+            if not line.startswith("listening on "):
+                raise RuntimeError(f"{command[0]}: does not serve: {line!r}")
+        except BaseException:  # also that of being told to end meanwhile
             self.process.kill()
-            raise RuntimeError(f"{command[0]}: does not serve: {line!r}")
+            raise
         self.address = line.split()[-1]
 
     def cpu_seconds(self):
