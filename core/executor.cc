@@ -15,7 +15,7 @@
 namespace halfstep {
 
 absl::Status Cancellation::Check() const {
-  if (cancelled_.load(std::memory_order_relaxed)) {
+  if (is_cancelled()) {
     return absl::CancelledError("the caller has cancelled the call");
   }
   if (deadline_ != absl::InfiniteFuture() && absl::Now() >= deadline_) {

@@ -119,7 +119,7 @@ uint64_t Connection::BeginCall() {
 }
 
 void Connection::EndCall(bool is_taken, uint64_t begin, uint64_t bytes_out) {
-  message_bytes_ += bytes_out / kReplyBytesPerUpdateByte;
+  overhead_bytes_ += bytes_out / kReplyBytesPerUpdateByte;
   if (!is_taken) Forgive(kWindowBytesMax, begin);
   ++ended_calls_;
 }
@@ -131,7 +131,8 @@ uint64_t Connection::BeginRead(uint64_t bytes_max) {
 
 void Connection::EndRead(uint64_t bytes_max, uint64_t bytes) {
   // In this order, so that the sweep never sees less than there is.
-  message_bytes_ += bytes + kMessageOverheadBytes;
+  message_bytes_ += bytes;
+  overhead_bytes_ += kMessageOverheadBytes;
   readable_bytes_ -= bytes_max;
 }
 

@@ -73,7 +73,8 @@ class Connection {
 
   // The bytes that its calls account for, so far.
   uint64_t accounted_bytes() const {
-    return begun_calls_ * metadata_bytes_ + message_bytes_ + forgiven_bytes_;
+    return begun_calls_ * metadata_bytes_ + message_bytes_ + overhead_bytes_ +
+           forgiven_bytes_;
   }
   // At most `bytes_max` of what came since `begin` is gone.
   void Forgive(uint64_t bytes_max, uint64_t begin);
@@ -88,7 +89,8 @@ class Connection {
   // Written by every call: as few as will do.
   std::atomic<uint64_t> begun_calls_{0};
   std::atomic<uint64_t> ended_calls_{0};
-  std::atomic<uint64_t> message_bytes_{0};   // with all that came beside them
+  std::atomic<uint64_t> message_bytes_{0};
+  std::atomic<uint64_t> overhead_bytes_{0};  // what comes beside messages
   std::atomic<uint64_t> readable_bytes_{0};  // of messages
   // Seldom written.
   std::atomic<uint64_t> received_bytes_{0};  // as of the last sweep

@@ -14,7 +14,6 @@ CALLS = [
 ]  # fmt: skip
 QUICK_CALLS = [(KIB, 8), (MIB, 1)]
 
-
 WARM_UP_SECONDS = 0.1
 
 # The slowest side moves this much a second: a step is long enough for some calls of it.
