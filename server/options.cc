@@ -212,6 +212,14 @@ absl::StatusOr<ServerOptions> Resolve(ServerOptions options) {
         "--threads",
         absl::StrCat(options.threads, "; must be in [0, ", kThreadsMax, "]"));
   }
+  if (options.io_threads == 0) {
+    options.io_threads = std::max(1, options.threads / 2);
+  }
+  if (options.io_threads < 1 || options.io_threads > kThreadsMax) {
+    return FieldError("--io-threads",
+                      absl::StrCat(options.io_threads, "; must be in [0, ",
+                                   kThreadsMax, "]"));
+  }
   for (const absl::Status& checked :
        {CheckCallLimits(options.call), ResolveBytesInFlight(options),
         CheckLoadLimits(options.load), CheckTimes(options)}) {

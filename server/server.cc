@@ -2,7 +2,6 @@
 
 #include <grpc/grpc.h>
 #include <grpcpp/grpcpp.h>
-#include <grpcpp/health_check_service_interface.h>
 
 #include <algorithm>
 #include <functional>
@@ -14,10 +13,13 @@
 #include "absl/time/clock.h"
 #include "core/simd.h"
 #include "server/api/calibration_service.h"
+#include "server/api/health_service.h"
 #include "server/api/quantization_service.h"
-#include "server/call/call_backlog.h"
+#include "server/call/event_loop.h"
 #include "server/call/idle_memory.h"
+#include "server/call/unknown_calls.h"
 #include "server/network/admin.h"
+#include "server/network/begun_calls.h"
 #include "server/network/connections.h"
 #include "server/network/descriptor_limit.h"
 #include "server/network/listener.h"
@@ -41,11 +43,6 @@ constexpr uint64_t kIdleShare = 4;
 // stopped calling for that long.
 constexpr absl::Duration kQuietTime = absl::Milliseconds(50);
 constexpr absl::Duration kQuietTimeMax = absl::Seconds(1);
-
-// Calls that gRPC has begun and nobody has taken up, and how long it then waits
-// after each further CallBacklog::kAlarmCalls.
-constexpr size_t kBacklogAlarming = 500;
-constexpr absl::Duration kBacklogPause = absl::Milliseconds(20);
 
 // How often a shutdown looks whether it must hurry.
 constexpr absl::Duration kHurryInterval = absl::Milliseconds(20);
@@ -80,7 +77,6 @@ class Server::Impl {
   ~Impl() { Shutdown(absl::ZeroDuration(), absl::ZeroDuration()); }
 
   absl::Status Start() {
-    grpc::EnableDefaultHealthCheckService(true);
     if (absl::Status ready = security_.Start(); !ready.ok()) return ready;
     RaiseDescriptorLimit();
     // First, so that it can say that the server is not ready yet.
@@ -88,8 +84,8 @@ class Server::Impl {
     grpc::ServerBuilder builder;
     SetReflection(HasReflection(options_.security), builder);
     SetTransport(options_, builder);
-    absl::StatusOr<std::unique_ptr<Listener>> listener = Listener::Create(
-        options_, connections_, [this] { return Backlog(); }, log_);
+    absl::StatusOr<std::unique_ptr<Listener>> listener =
+        Listener::Create(options_, connections_, log_);
     if (!listener.ok()) return listener.status();
     listener_ = *std::move(listener);
     listener_->Register(
@@ -97,18 +93,18 @@ class Server::Impl {
           return security_.CredentialsFor(address);
         },
         builder);
-    builder.SetContextAllocator(backlog_.Counter([this] {
-      listener_->Alarm();
-      // Whoever parses waits, so that what it would pile up stays in the
-      // socket until the listener has looked.
-      if (Backlog() > kBacklogAlarming) absl::SleepFor(kBacklogPause);
-    }));
-    builder.RegisterService(&quantization_);
-    builder.RegisterService(&calibration_);
+    loop_ = std::make_unique<EventLoop>(builder);
+    const std::initializer_list<RawService*> services = {
+        &quantization_, &calibration_, &health_};
+    for (RawService* const service : services) builder.RegisterService(service);
+    unknown_calls_.Register(builder);
     server_ = builder.BuildAndStart();
     if (server_ == nullptr) return absl::InternalError("gRPC did not start");
+    loop_->Start(options_.io_threads);
+    for (RawService* const service : services) service->Open(*loop_);
+    unknown_calls_.Open(*loop_);
     listener_->Start();
-    readiness_.Publish(server_->GetHealthCheckService());
+    readiness_.Publish(&health_);
     readiness_.Set(Readiness::Condition::kStarted, true);
     StartWatchdog();
     NoteStart();
@@ -153,6 +149,7 @@ class Server::Impl {
     readiness_.Publish(nullptr);
     server_->Shutdown(absl::ToChronoTime(absl::Now()));
     server_->Wait();
+    loop_->Stop();
     server_ = nullptr;
     Step("cleaning up");
     log_.Note("stopped");
@@ -244,15 +241,6 @@ class Server::Impl {
             .process = ReadProcessUsage()};
   }
 
-  // Calls that gRPC has begun beyond those that ordinary clients can have.
-  size_t Backlog() const {
-    const size_t begun = backlog_.count();
-    const size_t ordinary =
-        std::min(in_flight_.count(), options_.load.max_waiting_calls +
-                                         options_.load.max_queued_calls);
-    return begun - std::min(begun, ordinary);
-  }
-
   void Step(absl::string_view step) {
     const absl::MutexLock lock(&step_mutex_);
     step_ = step;
@@ -295,8 +283,10 @@ class Server::Impl {
   const std::shared_ptr<BufferPool> buffers_;
   CallsInFlight in_flight_;
   CallLog log_;
-  Connections connections_{options_.connection};
-  CallBacklog backlog_;
+  BegunCalls begun_calls_;
+  Connections connections_{options_.connection, [this](absl::string_view peer) {
+                             return begun_calls_.On(peer);
+                           }};
   Metrics metrics_{{.version = {kVersion.data(), kVersion.size()},
                     .simd_target = SimdTarget(),
                     .grpc_version = grpc::Version()}};
@@ -313,8 +303,11 @@ class Server::Impl {
                                      .metrics = metrics_};
   QuantizationService quantization_{environment_};
   CalibrationService calibration_{environment_};
+  HealthService health_;
+  UnknownCalls unknown_calls_;
   Readiness readiness_{{kQuantization, kCalibration}};
   absl::Mutex mutex_;  // one Shutdown at a time
+  std::unique_ptr<EventLoop> loop_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<Listener> listener_;
   std::unique_ptr<Watchdog> watchdog_;

@@ -1,25 +1,18 @@
 // A service on raw bytes: its methods take serialized messages as they came,
-// and give back serialized replies.
-//
-// On the wire these are unary calls and streams. Inside all are served as
-// streams, because a unary handler of gRPC is called only when the whole
-// request is in memory: here nothing is read before admission has given the
-// call a ticket for it.
+// and give back serialized replies. Nothing is read before admission has given
+// the call a ticket for it.
 #ifndef HALFSTEP_SERVER_CALL_BYTE_SERVICE_H_
 #define HALFSTEP_SERVER_CALL_BYTE_SERVICE_H_
 
-#include <grpcpp/impl/service_type.h>
 #include <grpcpp/support/byte_buffer.h>
-#include <grpcpp/support/server_callback.h>
 
 #include <functional>
 #include <memory>
-#include <string>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "server/call/call.h"
+#include "server/call/raw_call.h"
 
 namespace halfstep {
 
@@ -44,14 +37,12 @@ class StreamSession;
 using StreamHandlerFactory =
     std::function<std::unique_ptr<StreamHandler>(StreamSession&)>;
 
-using ByteReactor = grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
-
-class ByteService : public grpc::Service {
+class ByteService : public RawService {
  public:
   // `name`         "halfstep.v1.QuantizationService".
   // `environment`  outlives the service.
   ByteService(absl::string_view name, const CallEnvironment& environment)
-      : name_(name), environment_(environment) {}
+      : RawService(name), environment_(environment) {}
 
  protected:
   // Serves `method` ("Quantize"). One message in, one message out.
@@ -62,24 +53,16 @@ class ByteService : public grpc::Service {
 
  private:
   ServedMethod Served(absl::string_view method) const;
-  void Add(absl::string_view method,
-           std::function<ByteReactor*(grpc::CallbackServerContext*)> start);
 
-  const std::string name_;
   const CallEnvironment& environment_;
-  // What methods are called on the wire: gRPC keeps pointers to it.
-  std::vector<std::unique_ptr<const std::string>> paths_;
 };
 
 // The reactors, which own themselves.
-ByteReactor* StartUnaryCall(const ServedMethod& method,
-                            const CallHandler& handler,
-                            const CallEnvironment& environment,
-                            grpc::CallbackServerContext& context);
-ByteReactor* StartStreamCall(const ServedMethod& method,
-                             const StreamHandlerFactory& factory,
-                             const CallEnvironment& environment,
-                             grpc::CallbackServerContext& context);
+void StartUnaryCall(const ServedMethod& method, const CallHandler& handler,
+                    const CallEnvironment& environment, RawCall& call);
+void StartStreamCall(const ServedMethod& method,
+                     const StreamHandlerFactory& factory,
+                     const CallEnvironment& environment, RawCall& call);
 
 }  // namespace halfstep
 

@@ -14,7 +14,7 @@ namespace halfstep {
 namespace {
 
 // The value of `key` in the request's metadata; empty if there is none.
-absl::string_view MetadataOf(const grpc::CallbackServerContext& context,
+absl::string_view MetadataOf(const grpc::ServerContext& context,
                              absl::string_view key) {
   const auto& metadata = context.client_metadata();
   const auto found = metadata.find({key.data(), key.size()});
@@ -29,7 +29,7 @@ absl::string_view NameOf(Scheme scheme) {
 }  // namespace
 
 Call::Call(const ServedMethod& method, const CallEnvironment& environment,
-           grpc::CallbackServerContext& context)
+           grpc::ServerContext& context)
     : environment_(environment),
       context_(context),
       in_flight_(method.name, context.c_call(), absl::Now()),
@@ -84,6 +84,14 @@ grpc::Status Call::Close(const absl::Status& status) {
 }
 
 void Call::Record() {
+  // A read that failed may have been the first sign of it, and no answer of
+  // ours was taken.
+  if (has_read_failed_ && context_.IsCancelled() && !in_flight_.is_stalled()) {
+    const absl::Status wanted = cancellation_.Check();
+    record_.status = absl::IsDeadlineExceeded(wanted)
+                         ? wanted
+                         : absl::CancelledError("the client has gone");
+  }
   environment_.in_flight.Remove(in_flight_);
   ticket_.Release();
   if (connection_ != nullptr) {
@@ -122,6 +130,7 @@ void Call::ReadBegins(absl::Time now) {
 
 void Call::ReadEnds(bool ok, uint64_t bytes, absl::Time now) {
   read_time_ += now - reading_since_;
+  has_read_failed_ = !ok;
   if (ok) metrics_.CountReceived(bytes);
   if (connection_ == nullptr) return;
   if (ok) {

@@ -28,7 +28,7 @@
 #include "server/wire/wire.h"
 
 namespace grpc {
-class CallbackServerContext;
+class ServerContext;
 }  // namespace grpc
 
 namespace halfstep {
@@ -84,7 +84,7 @@ class Call {
  protected:
   // `method` outlives the call, and so does `context`.
   Call(const ServedMethod& method, const CallEnvironment& environment,
-       grpc::CallbackServerContext& context);
+       grpc::ServerContext& context);
   ~Call() = default;
 
   // Who calls, and whether they may; then `waiter`, the call itself, is
@@ -122,7 +122,7 @@ class Call {
   virtual absl::Status HoldFields() = 0;
 
   const CallEnvironment& environment_;
-  grpc::CallbackServerContext& context_;
+  grpc::ServerContext& context_;
   CallInFlight in_flight_;
   Cancellation cancellation_;
   Ticket ticket_;
@@ -140,6 +140,8 @@ class Call {
   uint64_t read_begin_ = 0;                 // the same
   MethodMetrics& metrics_;
   bool is_taken_up_ = false;
+  // There is no message any more, or the call is over: only its end says which.
+  bool has_read_failed_ = false;
   absl::Time reading_since_;
   absl::Duration read_time_;
 };

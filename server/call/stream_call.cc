@@ -25,18 +25,18 @@ constexpr uint64_t kWindowBytes = uint64_t{16} << 20;
 //
 // Whatever happens sets a part of the state and calls Pump. One thread at a
 // time pumps: it looks at the state, does what it allows (read, compute, write
-// or finish), and looks again, without the lock while it acts, since gRPC may
-// call back from within. Finish is the last thing done: gRPC calls OnDone once
-// everything that is under way has come back.
-class StreamCall final : public ByteReactor,
+// or finish), and looks again, without the lock while it acts, since what it
+// begins may have ended before it returns. Finish is the last thing done:
+// OnDone comes once everything that is under way has come back.
+class StreamCall final : public CallReactor,
                          private Admission::Waiter,
                          private StreamSession {
  public:
   static StreamCall* Create(const ServedMethod& method,
                             const StreamHandlerFactory& factory,
                             const CallEnvironment& environment,
-                            grpc::CallbackServerContext& context) {
-    auto* call = new StreamCall(method, environment, context);
+                            RawCall& raw_call) {
+    auto* call = new StreamCall(method, environment, raw_call);
     call->self_.reset(call);
     call->handler_ = factory(*call);
     return call;
@@ -53,8 +53,8 @@ class StreamCall final : public ByteReactor,
   enum class Action : uint8_t { kNone, kRead, kCompute, kWrite, kFinish };
 
   StreamCall(const ServedMethod& method, const CallEnvironment& environment,
-             grpc::CallbackServerContext& context)
-      : StreamSession(method, environment, context) {}
+             RawCall& call)
+      : CallReactor(call), StreamSession(method, environment, call.context()) {}
 
   // --- What happens.
 
@@ -72,13 +72,11 @@ class StreamCall final : public ByteReactor,
 
   void OnReadDone(bool ok) override {
     ReadEnds(ok, next_message_.Length(), absl::Now());
-    const bool is_cancelled = !ok && context_.IsCancelled();
     {
       const absl::MutexLock lock(&mutex_);
       reading_ = false;
       has_message_ = ok;
       is_half_closed_ = !ok;
-      if (is_cancelled) SetStatus(absl::CancelledError("the client has gone"));
     }
     Pump();
   }
@@ -109,9 +107,6 @@ class StreamCall final : public ByteReactor,
   }
 
   void OnDone() override {
-    // gRPC has waited for OnCancel, too, which may have been the last to hold
-    // it; so that ThreadSanitizer sees that.
-    { const absl::MutexLock lock(&mutex_); }
     Record();
     self_ = nullptr;
   }
@@ -150,7 +145,7 @@ class StreamCall final : public ByteReactor,
           StartCompute();
           break;
         case Action::kWrite:
-          StartWrite(&reply_);
+          StartWrite(reply_);
           break;
         case Action::kFinish:
           Finish(Close(status_));
@@ -320,13 +315,10 @@ absl::Status StreamSession::Hold(uint64_t bytes) {
   return ticket_.Resize(total);
 }
 
-ByteReactor* StartStreamCall(const ServedMethod& method,
-                             const StreamHandlerFactory& factory,
-                             const CallEnvironment& environment,
-                             grpc::CallbackServerContext& context) {
-  StreamCall* call = StreamCall::Create(method, factory, environment, context);
-  call->Begin();
-  return call;
+void StartStreamCall(const ServedMethod& method,
+                     const StreamHandlerFactory& factory,
+                     const CallEnvironment& environment, RawCall& call) {
+  StreamCall::Create(method, factory, environment, call)->Begin();
 }
 
 }  // namespace halfstep

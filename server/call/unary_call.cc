@@ -25,27 +25,19 @@ namespace {
 // of the call at any time, and hands it on; beside it only OnCancel may run,
 // which takes over where the call waits: for admission, or for a thread.
 // Whoever calls Finish touches the call no more: OnDone may follow at once.
-class UnaryCall final : public ByteReactor,
+class UnaryCall final : public CallReactor,
                         private Admission::Waiter,
                         private Call {
  public:
-  static UnaryCall* Create(const ServedMethod& method,
-                           const CallHandler& handler,
-                           const CallEnvironment& environment,
-                           grpc::CallbackServerContext& context) {
-    auto owner =
-        std::make_shared<UnaryCall>(method, handler, environment, context);
-    UnaryCall* const call = owner.get();
-    call->self_ = std::move(owner);
-    return call;
-  }
-
   UnaryCall(const ServedMethod& method, const CallHandler& handler,
-            const CallEnvironment& environment,
-            grpc::CallbackServerContext& context)
-      : Call(method, environment, context), handler_(handler) {}
+            const CallEnvironment& environment, RawCall& call)
+      : CallReactor(call),
+        Call(method, environment, call.context()),
+        handler_(handler) {}
 
-  void Begin() {
+  // `self`: this call.
+  void Begin(std::shared_ptr<UnaryCall> self) {
+    self_ = std::move(self);
     if (absl::Status opened = Open(*this); !opened.ok()) End(opened);
   }
 
@@ -62,12 +54,9 @@ class UnaryCall final : public ByteReactor,
     const absl::Time now = absl::Now();
     ReadEnds(ok, request_.Length(), now);
     if (!ok) {
-      return End(context_.IsCancelled()
-                     ? absl::CancelledError("the client has gone")
-                     : absl::InvalidArgumentError(absl::StrCat(
-                           "request: no message; must be one message of at "
-                           "most ",
-                           limits().max_message_bytes, " bytes")));
+      return End(absl::InvalidArgumentError(
+          absl::StrCat("request: no message; must be one message of at most ",
+                       limits().max_message_bytes, " bytes")));
     }
     record_.bytes_in = request_.Length();
     is_inline_ = IsShort();
@@ -143,7 +132,7 @@ class UnaryCall final : public ByteReactor,
     reply_.Swap(&*reply);
     Sends(reply_.Length());
     in_flight_.SetPhase(CallPhase::kWriting, end);
-    StartWriteAndFinish(&reply_, grpc::WriteOptions(), Close(absl::OkStatus()));
+    StartWriteAndFinish(reply_, Close(absl::OkStatus()));
   }
 
   Reply Compute() {
@@ -168,13 +157,11 @@ class UnaryCall final : public ByteReactor,
 
 }  // namespace
 
-ByteReactor* StartUnaryCall(const ServedMethod& method,
-                            const CallHandler& handler,
-                            const CallEnvironment& environment,
-                            grpc::CallbackServerContext& context) {
-  UnaryCall* call = UnaryCall::Create(method, handler, environment, context);
-  call->Begin();
-  return call;
+void StartUnaryCall(const ServedMethod& method, const CallHandler& handler,
+                    const CallEnvironment& environment, RawCall& call) {
+  auto unary = std::make_shared<UnaryCall>(method, handler, environment, call);
+  UnaryCall& begun = *unary;
+  begun.Begin(std::move(unary));
 }
 
 }  // namespace halfstep

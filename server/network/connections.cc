@@ -39,20 +39,19 @@ constexpr uint64_t kReplyBytesPerUpdateByte = 256;
 constexpr double kCancelledMax = 2000;
 constexpr double kCancelledPerSecond = 500;
 
-// Calls that wait within gRPC, at about 12 KB each, where ordinary clients have
-// a few; and what one client may then have cancelled.
-constexpr size_t kBacklogMax = 500;
-constexpr double kCancelledMaxPilingUp = 20;
-
-// Before any of its calls has run there is only what it has sent: so many bytes
-// for each call that waits would be headers, and little else.
-constexpr size_t kBacklogLarge = 2000;
-constexpr uint64_t kHeaderBytesMin = 20;
-constexpr uint64_t kHeaderBytesMax = 1024;
-constexpr uint64_t kShortCallBytes = 4096;
+// Calls of one connection that gRPC holds, at about 12 KB each, beyond those
+// that its client may have open: they are over, and not yet cleared away. Asked
+// about once so many bytes have come, since fewer cannot begin that many; and
+// for a while after that, since gRPC may not have read them yet.
+constexpr uint64_t kUnclearedCallsMax = 500;
+constexpr uint64_t kLookBytes = 8 << 10;
+constexpr double kLookSeconds = 1;
+// In one sweep: a few ms.
+constexpr int kLooksPerSweep = 200;
 
 constexpr absl::Duration kSweepIntervalMin = absl::Milliseconds(10);
 constexpr absl::Duration kSweepIntervalPerConnection = absl::Microseconds(200);
+constexpr absl::Duration kSweepIntervalMax = absl::Milliseconds(100);
 // How often all descriptors are looked at because a newcomer finds no room.
 constexpr absl::Duration kLookInterval = absl::Milliseconds(10);
 
@@ -104,11 +103,22 @@ PeerName NameOf(const sockaddr_storage& peer) {
 }
 
 // Ends the connection that `fd` was, if it still is: its number may lead to
-// another one at any moment, a copy of it cannot.
+// another one at any moment, a copy of it cannot. What it has sent and gRPC has
+// not read is thrown away, since gRPC would go on to parse it; and closing it
+// resets it, so that the other end does not wait to send more.
 bool ShutDown(int fd, ino_t inode) {
   const Descriptor copy(dup(fd));
-  return copy.is_open() && InodeOf(copy.get()) == inode &&
-         shutdown(copy.get(), SHUT_RDWR) == 0;
+  if (!copy.is_open() || InodeOf(copy.get()) != inode ||
+      shutdown(copy.get(), SHUT_RDWR) != 0) {
+    return false;
+  }
+  const linger reset{1, 0};
+  setsockopt(copy.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+  // Nothing comes any more: at most what its buffer holds.
+  std::array<char, 64 << 10> unread{};
+  while (recv(copy.get(), unread.data(), unread.size(), MSG_DONTWAIT) > 0) {
+  }
+  return true;
 }
 
 }  // namespace
@@ -119,7 +129,7 @@ uint64_t Connection::BeginCall() {
 }
 
 void Connection::EndCall(bool is_taken, uint64_t begin, uint64_t bytes_out) {
-  overhead_bytes_ += bytes_out / kReplyBytesPerUpdateByte;
+  message_bytes_ += bytes_out / kReplyBytesPerUpdateByte;
   if (!is_taken) Forgive(kWindowBytesMax, begin);
   ++ended_calls_;
 }
@@ -131,8 +141,7 @@ uint64_t Connection::BeginRead(uint64_t bytes_max) {
 
 void Connection::EndRead(uint64_t bytes_max, uint64_t bytes) {
   // In this order, so that the sweep never sees less than there is.
-  message_bytes_ += bytes;
-  overhead_bytes_ += kMessageOverheadBytes;
+  message_bytes_ += bytes + kMessageOverheadBytes;
   readable_bytes_ -= bytes_max;
 }
 
@@ -154,8 +163,8 @@ bool Connections::Add(int fd, const sockaddr_storage& peer) {
   if (!inode.has_value()) return false;
   PeerName peer_name = NameOf(peer);
   if (peer_name.name.empty()) peer_name.name = absl::StrCat("unix:", fd);
-  auto connection = std::make_shared<Connection>(fd, *inode, peer_name.host,
-                                                 limits_.max_metadata_bytes);
+  auto connection = std::make_shared<Connection>(fd, *inode, peer_name.name,
+                                                 peer_name.host, limits_);
 
   const absl::MutexLock lock(&mutex_);
   if (!HasRoomFor(peer_name.host)) {
@@ -205,7 +214,7 @@ void Connections::ForgetClosed() {
   });
 }
 
-std::vector<std::string> Connections::Sweep(size_t backlog) {
+std::vector<std::string> Connections::Sweep() {
   const absl::Time now = absl::Now();
   const double seconds = absl::ToDoubleSeconds(now - last_sweep_);
   last_sweep_ = now;
@@ -216,8 +225,10 @@ std::vector<std::string> Connections::Sweep(size_t backlog) {
     open.assign(open_.begin(), open_.end());
   }
   std::vector<std::string> ended;
-  for (const auto& [name, connection] : open) {
-    const std::string fault = connection->Fault(seconds, backlog);
+  int looks = kLooksPerSweep;
+  for (size_t i = 0; i < open.size(); ++i) {
+    const auto& [name, connection] = open[(next_look_ + i) % open.size()];
+    const std::string fault = connection->Fault(seconds, begun_, looks);
     if (fault.empty() || connection->is_ended_ ||
         !ShutDown(connection->fd_, connection->inode_)) {
       continue;
@@ -227,14 +238,15 @@ std::vector<std::string> Connections::Sweep(size_t backlog) {
     ended.push_back(
         absl::StrCat("closed the connection of ", name, ": ", fault));
   }
+  next_look_ += kLooksPerSweep;
   return ended;
 }
 
-std::string Connection::Fault(double seconds, size_t backlog) {
-  const bool is_piling_up = backlog > kBacklogMax;
+std::string Connection::Fault(double seconds, const BegunOn& begun_on,
+                              int& looks) {
   cancel_debt_ = std::max(0.0, cancel_debt_ - seconds * kCancelledPerSecond) +
                  static_cast<double>(cancelled_calls_.exchange(0));
-  if (cancel_debt_ > (is_piling_up ? kCancelledMaxPilingUp : kCancelledMax)) {
+  if (cancel_debt_ > kCancelledMax) {
     return "it cancels calls faster than they can be cleared away";
   }
   if (host_.empty()) return "";
@@ -243,6 +255,9 @@ std::string Connection::Fault(double seconds, size_t backlog) {
   const std::optional<uint64_t> received = ReceivedBytes(fd_);
   if (!received.has_value()) return "";
   received_bytes_ = *received;
+  if (begun_on != nullptr && IsPilingUp(seconds, begun_on, looks)) {
+    return "it begins calls faster than they can be cleared away";
+  }
   // What was sent for messages that nobody waits for any more: at most all that
   // came since.
   const uint64_t begin = abandoned_begin_.exchange(UINT64_MAX);
@@ -257,13 +272,6 @@ std::string Connection::Fault(double seconds, size_t backlog) {
     accounted += forgiven;
   }
   uint64_t allowed = accounted + readable;
-  const uint64_t unaccounted =
-      *received - std::min<uint64_t>(*received, accounted);
-  if (backlog > kBacklogLarge && unaccounted >= kHeaderBytesMin * backlog &&
-      unaccounted <= kHeaderBytesMax * backlog &&
-      message_bytes_ <= begun_calls_ * kShortCallBytes) {
-    return "it begins calls faster than they can be taken up";
-  }
   allowed += allowed / kOverheadShare + kUnaccountedBytesMax;
   excess_seconds_ = *received > allowed ? excess_seconds_ + seconds : 0;
   // While a message is read there is room for most that could come besides.
@@ -275,6 +283,19 @@ std::string Connection::Fault(double seconds, size_t backlog) {
   return absl::StrCat(*received, " bytes received, of which calls account for ",
                       accounted, ", and those that are open for ", readable,
                       " more at most");
+}
+
+bool Connection::IsPilingUp(double seconds, const BegunOn& begun_on,
+                            int& looks) {
+  if (received_bytes_ - looked_at_bytes_ >= kLookBytes) {
+    looked_at_bytes_ = received_bytes_;
+    look_seconds_ = kLookSeconds;
+  }
+  if (look_seconds_ <= 0 || looks <= 0) return false;
+  look_seconds_ -= seconds;
+  --looks;
+  const std::optional<uint64_t> held = begun_on(name_);
+  return held.has_value() && *held > calls_max_ + kUnclearedCallsMax;
 }
 
 bool Connections::AwaitSent(absl::Time deadline) const {
@@ -296,7 +317,8 @@ bool Connections::AwaitSent(absl::Time deadline) const {
 absl::Duration Connections::SweepInterval() const {
   const size_t open = count();
   if (open == 0) return absl::InfiniteDuration();
-  return std::max(kSweepIntervalMin, open * kSweepIntervalPerConnection);
+  return std::clamp(open * kSweepIntervalPerConnection, kSweepIntervalMin,
+                    kSweepIntervalMax);
 }
 
 size_t Connections::count() const {

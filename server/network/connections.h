@@ -9,7 +9,8 @@
 // And gRPC 1.51 buffers without a bound what is not yet a whole message or a
 // whole block of headers: a message that declares a gigabyte, say. So the bytes
 // that a connection has sent, as the kernel counts them, are held against what
-// its calls account for.
+// its calls account for; and the calls that gRPC has begun, as gRPC counts
+// them, against what a client may have open.
 #ifndef HALFSTEP_SERVER_NETWORK_CONNECTIONS_H_
 #define HALFSTEP_SERVER_NETWORK_CONNECTIONS_H_
 
@@ -19,7 +20,9 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -37,11 +40,18 @@ namespace halfstep {
 // One connection, as its calls see it. Thread-safe.
 class Connection {
  public:
-  Connection(int fd, ino_t inode, std::string host, uint64_t metadata_bytes)
+  // How many calls gRPC has begun and not cleared away on the connection of
+  // that name; nullopt if it knows of none.
+  using BegunOn = std::function<std::optional<uint64_t>(absl::string_view)>;
+
+  Connection(int fd, ino_t inode, std::string name, std::string host,
+             const ConnectionLimits& limits)
       : fd_(fd),
         inode_(inode),
+        name_(std::move(name)),
         host_(std::move(host)),
-        metadata_bytes_(metadata_bytes) {}
+        metadata_bytes_(limits.max_metadata_bytes),
+        calls_max_(limits.max_streams_per_connection) {}
 
   // A call has begun. What this returns goes to the one that ends it.
   uint64_t BeginCall();
@@ -73,24 +83,28 @@ class Connection {
 
   // The bytes that its calls account for, so far.
   uint64_t accounted_bytes() const {
-    return begun_calls_ * metadata_bytes_ + message_bytes_ + overhead_bytes_ +
-           forgiven_bytes_;
+    return begun_calls_ * metadata_bytes_ + message_bytes_ + forgiven_bytes_;
   }
   // At most `bytes_max` of what came since `begin` is gone.
   void Forgive(uint64_t bytes_max, uint64_t begin);
   // Why it must be closed, `seconds` after this was asked last; empty if it
-  // must not. `backlog`: calls that nobody has taken up.
-  std::string Fault(double seconds, size_t backlog);
+  // must not. `begun` is asked as long as `looks`, which it is counted off,
+  // allows.
+  std::string Fault(double seconds, const BegunOn& begun, int& looks);
+  // More calls have begun than can be cleared away. Asks as long as `looks`
+  // allows.
+  bool IsPilingUp(double seconds, const BegunOn& begun, int& looks);
 
   const int fd_;
   const ino_t inode_;
+  const std::string name_;         // as gRPC has it
   const std::string host_;         // empty: a unix socket
   const uint64_t metadata_bytes_;  // of one call, at most
+  const uint64_t calls_max_;       // that a client may have open
   // Written by every call: as few as will do.
   std::atomic<uint64_t> begun_calls_{0};
   std::atomic<uint64_t> ended_calls_{0};
-  std::atomic<uint64_t> message_bytes_{0};
-  std::atomic<uint64_t> overhead_bytes_{0};  // what comes beside messages
+  std::atomic<uint64_t> message_bytes_{0};   // and what comes beside them
   std::atomic<uint64_t> readable_bytes_{0};  // of messages
   // Seldom written.
   std::atomic<uint64_t> received_bytes_{0};  // as of the last sweep
@@ -102,12 +116,17 @@ class Connection {
   uint64_t forgiven_bytes_ = 0;
   double cancel_debt_ = 0;
   double excess_seconds_ = 0;
+  uint64_t looked_at_bytes_ = 0;  // received, when it was last worth a look
+  double look_seconds_ = 0;       // how much longer it is
 };
 
 // Thread-safe.
 class Connections {
  public:
-  explicit Connections(const ConnectionLimits& limits) : limits_(limits) {}
+  // `begun`: asked by Sweep alone, about those that send much.
+  explicit Connections(const ConnectionLimits& limits,
+                       Connection::BegunOn begun = nullptr)
+      : limits_(limits), begun_(std::move(begun)) {}
   Connections(const Connections&) = delete;
   Connections& operator=(const Connections&) = delete;
 
@@ -121,8 +140,8 @@ class Connections {
 
   // Forgets what has been closed, and closes what must not go on. Returns a
   // line about each of those. To be called every SweepInterval(), by one
-  // thread. `backlog`: calls that gRPC has begun, and nobody has taken up.
-  std::vector<std::string> Sweep(size_t backlog);
+  // thread.
+  std::vector<std::string> Sweep();
 
   // Short, so that little comes in between; longer with more connections, so
   // that looking costs about a hundredth of a core. Infinite if there are none.
@@ -147,13 +166,16 @@ class Connections {
   void ForgetClosed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const ConnectionLimits limits_;
+  const Connection::BegunOn begun_;
   mutable absl::Mutex mutex_;
   // By gRPC's name for the peer; unix sockets, which share one, by descriptor.
   absl::flat_hash_map<std::string, std::shared_ptr<Connection>> open_
       ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<std::string, size_t> by_host_ ABSL_GUARDED_BY(mutex_);
   absl::Time last_look_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
-  absl::Time last_sweep_ = absl::Now();  // the sweep's own
+  // The sweep's own.
+  absl::Time last_sweep_ = absl::Now();
+  size_t next_look_ = 0;  // whose turn it is to be asked about
   std::atomic<uint64_t> shed_{0};
   std::atomic<uint64_t> ended_{0};
 };

@@ -35,23 +35,18 @@ Descriptor OpenReserve() {
 
 }  // namespace
 
-Listener::Listener(Connections& connections, Backlog backlog, CallLog& log)
+Listener::Listener(Connections& connections, CallLog& log)
     : connections_(connections),
-      backlog_(std::move(backlog)),
       log_(log),
       stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      alarm_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       reserve_(OpenReserve()) {}
 
 Listener::~Listener() { Stop(); }
 
 absl::StatusOr<std::unique_ptr<Listener>> Listener::Create(
-    const ServerOptions& options, Connections& connections, Backlog backlog,
-    CallLog& log) {
-  std::unique_ptr<Listener> listener(
-      new Listener(connections, std::move(backlog), log));
-  if (!listener->stop_.is_open() || !listener->alarm_.is_open() ||
-      !listener->reserve_.is_open()) {
+    const ServerOptions& options, Connections& connections, CallLog& log) {
+  std::unique_ptr<Listener> listener(new Listener(connections, log));
+  if (!listener->stop_.is_open() || !listener->reserve_.is_open()) {
     return absl::UnavailableError(absl::StrCat(
         "file descriptors: ", std::generic_category().message(errno),
         "; must be enough to start"));
@@ -89,8 +84,6 @@ void Listener::Start() {
   thread_ = std::thread([this] { Run(); });
 }
 
-void Listener::Alarm() { eventfd_write(alarm_.get(), 1); }
-
 void Listener::Stop() {
   if (thread_.joinable()) {
     eventfd_write(stop_.get(), 1);
@@ -100,9 +93,8 @@ void Listener::Stop() {
 }
 
 void Listener::Run() {
-  std::vector<pollfd> watched = {{stop_.get(), POLLIN, 0},
-                                 {alarm_.get(), POLLIN, 0}};
-  std::vector<Acceptor*> acceptors = {nullptr, nullptr};  // of descriptors
+  std::vector<pollfd> watched = {{stop_.get(), POLLIN, 0}};
+  std::vector<Acceptor*> acceptors = {nullptr};  // of descriptors
   for (size_t i = 0; i < sockets_.size(); ++i) {
     for (const Descriptor& descriptor : sockets_[i].descriptors()) {
       watched.push_back({descriptor.get(), POLLIN, 0});
@@ -119,20 +111,14 @@ void Listener::Run() {
     const timespec timeout = absl::ToTimespec(
         std::clamp(wake - now, absl::ZeroDuration(), absl::Hours(1)));
     // While it pauses, clients have to wait.
-    const nfds_t count = is_pausing ? 2 : watched.size();
+    const nfds_t count = is_pausing ? 1 : watched.size();
     if (ppoll(watched.data(), count, &timeout, nullptr) > 0) {
-      if (watched[1].revents != 0) {
-        eventfd_t ignored = 0;
-        eventfd_read(alarm_.get(), &ignored);
-        next_sweep = absl::Now();
-      }
-      for (size_t i = 2; i < count; ++i) {
+      for (size_t i = 1; i < count; ++i) {
         if (watched[i].revents != 0) Accept(watched[i].fd, *acceptors[i]);
       }
     }
     if (absl::Now() >= next_sweep) {
-      for (const std::string& line : connections_.Sweep(backlog_()))
-        log_.Note(line);
+      for (const std::string& line : connections_.Sweep()) log_.Note(line);
       next_sweep = absl::InfiniteFuture();
       Report();
     }

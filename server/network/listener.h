@@ -35,14 +35,10 @@ class CallLog;
 
 class Listener {
  public:
-  // Calls that gRPC has begun, and nobody has taken up. Thread-safe.
-  using Backlog = std::function<size_t()>;
-
   // Listens at every address of `options`. UNAVAILABLE, naming the address, if
   // one cannot be had. `connections` and `log` must outlive the listener.
   static absl::StatusOr<std::unique_ptr<Listener>> Create(
-      const ServerOptions& options, Connections& connections, Backlog backlog,
-      CallLog& log);
+      const ServerOptions& options, Connections& connections, CallLog& log);
 
   // Stop.
   ~Listener();
@@ -66,16 +62,13 @@ class Listener {
   // Accepts from now on. Once, after the server has started.
   void Start();
 
-  // Calls pile up: looks at once which connection does it. Thread-safe, quick.
-  void Alarm();
-
   // Accepts no more, and frees the addresses. Connections stay as they are.
   void Stop();
 
  private:
   using Acceptor = grpc::experimental::ExternalConnectionAcceptor;
 
-  Listener(Connections& connections, Backlog backlog, CallLog& log);
+  Listener(Connections& connections, CallLog& log);
 
   void Run();
   // Accepts what has come to the socket `fd`, for `acceptor`.
@@ -85,13 +78,11 @@ class Listener {
   void Report();
 
   Connections& connections_;
-  const Backlog backlog_;
   CallLog& log_;
   std::vector<std::string> addresses_;
   std::vector<ListeningSocket> sockets_;
   std::vector<std::unique_ptr<Acceptor>> acceptors_;  // one per socket
   Descriptor stop_;                                   // an eventfd
-  Descriptor alarm_;                                  // an eventfd
   Descriptor reserve_;  // closed when nothing else can be opened
   // The thread's own.
   absl::Time no_accept_before_ = absl::InfinitePast();

@@ -18,13 +18,12 @@ namespace {
 constexpr int kFrameBytesMax = 1 << 20;
 
 // How much one read from a socket may return. Each read gets memory of its own,
-// so that this is also the size of a large message's slices.
-constexpr int kReadChunkBytes = 1 << 20;
-
-// And the first one of a connection; gRPC doubles it for who fills it. With the
-// whole chunk from the start, gRPC 1.51 loses 576 bytes of each TLS connection:
-// the list of slices that its handshake reads into grows past what it frees.
-constexpr int kFirstReadChunkBytes = 1 << 18;
+// so that this is also the size of a large message's slices. And what is read
+// is parsed: of calls that are begun and reset, 28 bytes each, no more than so
+// many bytes can be when somebody looks (server/network/begun_calls.h). From
+// 256 KiB on, gRPC 1.51 would also lose 576 bytes of each TLS connection: the
+// list of slices that its handshake reads into grows past what it frees.
+constexpr int kReadChunkBytes = 1 << 17;
 
 // gRPC slows down once most of its quota is used: a share of the bytes in
 // flight more, 1 / 2, keeps it from doing so to calls that were admitted.
@@ -33,7 +32,11 @@ constexpr uint64_t kQuotaShare = 2;
 // And for reads that are under way, each into a chunk of its own, and replies
 // in part: where the budget is small, gRPC would run out of its quota with
 // nothing but ordinary calls, and reset some of them.
-constexpr size_t kQuotaBytesExtra = size_t{16} * kReadChunkBytes;
+constexpr size_t kQuotaBytesExtra = size_t{16} << 20;
+
+// Each stream of reflection takes one for as long as it is open; more are
+// refused.
+constexpr int kSynchronousThreadsMax = 16;
 
 int Milliseconds(absl::Duration time) {
   // INT_MAX stands for ever in gRPC.
@@ -51,6 +54,7 @@ void SetConnectionLimits(const ConnectionLimits& limits,
   const auto set = [&builder](const char* name, auto value) {
     builder.AddChannelArgument(name, static_cast<int>(value));
   };
+  set(GRPC_ARG_ENABLE_CHANNELZ, 1);  // server/network/begun_calls.h
   set(GRPC_ARG_MAX_CONCURRENT_STREAMS, limits.max_streams_per_connection);
   set(GRPC_ARG_MAX_METADATA_SIZE, limits.max_metadata_bytes);
   // With probing, gRPC opens 4 MiB and more for each call, whether anybody
@@ -86,8 +90,7 @@ void SetTransport(const ServerOptions& options, grpc::ServerBuilder& builder) {
   // Replies are bounded before they are made: Call::Allocate.
   builder.SetMaxSendMessageSize(-1);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kFrameBytesMax);
-  builder.AddChannelArgument(GRPC_ARG_TCP_READ_CHUNK_SIZE,
-                             kFirstReadChunkBytes);
+  builder.AddChannelArgument(GRPC_ARG_TCP_READ_CHUNK_SIZE, kReadChunkBytes);
   builder.AddChannelArgument(GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE, kReadChunkBytes);
   // gRPC inflates a message without a bound: half a megabyte of gzip becomes
   // more than 500 MiB. So a compressed request is refused before it is read, by
@@ -98,9 +101,10 @@ void SetTransport(const ServerOptions& options, grpc::ServerBuilder& builder) {
   // The second fence: what gRPC itself holds, such as data for calls that wait.
   // Every message that is read is part of it, so it must not be the smaller
   // one.
-  builder.SetResourceQuota(
-      grpc::ResourceQuota("halfstep").Resize(QuotaBytes(options.load)));
-  // The synchronous services are reflection alone; ours use the callback API.
+  builder.SetResourceQuota(grpc::ResourceQuota("halfstep")
+                               .Resize(QuotaBytes(options.load))
+                               .SetMaxThreads(kSynchronousThreadsMax));
+  // Reflection alone is synchronous.
   using Option = grpc::ServerBuilder::SyncServerOption;
   builder.SetSyncServerOption(Option::NUM_CQS, 1);
   builder.SetSyncServerOption(Option::MIN_POLLERS, 1);

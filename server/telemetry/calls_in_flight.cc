@@ -117,7 +117,7 @@ void CallsInFlight::EndStalled() {
           call->is_stalled_.exchange(true)) {
         continue;
       }
-      // Kept alive beyond the lock: ending it may call back into Remove.
+      // Kept alive beyond the lock: it may end meanwhile.
       grpc_call_ref(call->call_);
       stalled.push_back(call->call_);
     }

@@ -2,7 +2,7 @@
 
 Frames are RFC 9113's: 24 bits of length, 8 of type, 8 of flags, 31 of stream.
 Headers are literals without indexing (RFC 7541, 6.2.2), so that no table has to
-be kept in step.
+be kept in step; where they are not, it says so.
 """
 
 import socket
@@ -42,11 +42,24 @@ def header(name, value):
     return b"\x00" + string(name.encode()) + string(value.encode())
 
 
-def call_headers(path=QUANTIZE, extra=()):
-    fields = [
+def call_fields(path):
+    return [
         (":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "localhost"),
-        ("te", "trailers"), ("content-type", "application/grpc"), *extra]
-    return b"".join(header(name, value) for name, value in fields)
+        ("te", "trailers"), ("content-type", "application/grpc")]
+
+
+def call_headers(path=QUANTIZE, extra=()):
+    return b"".join(header(name, value) for name, value in [*call_fields(path), *extra])
+
+
+def indexed_headers(path=QUANTIZE):
+    """Those of a connection's first call, which fill the table, and of all that follow."""
+    fields = call_fields(path)
+    first = b"".join(
+        b"\x40" + string(name.encode()) + string(value.encode()) for name, value in fields)
+    # The newest entry has number 62 (RFC 7541, 2.3.3).
+    later = bytes(0x80 | (62 + age) for age in reversed(range(len(fields))))
+    return first, later
 
 
 def message(body, declared=None, compressed=0):

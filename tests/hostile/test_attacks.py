@@ -4,8 +4,12 @@ Each has a ceiling on memory and CPU; meanwhile another client's calls are
 answered, and afterwards a new connection is.
 """
 
+import concurrent.futures
+import os
+import threading
 import time
 
+import grpc
 import pytest
 
 import attacks
@@ -52,6 +56,18 @@ def test_gzip(server):
 
 def test_rapid_resets(server):
     assert attack(server, "rapid resets", attacks.rapid_resets, cpu_max=10)
+
+
+@pytest.mark.parametrize("path", [http2.QUANTIZE, "/grpc.health.v1.Health/Watch", "/no/method"])
+def test_rapid_resets_by_four_in_few_bytes(server, path):
+    def attack_by_four(address):
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            return list(pool.map(lambda _: attacks.indexed_resets(address, path), range(4)))
+
+    with Observed(server) as observed:
+        assert attack_by_four(server.address) == [True] * 4
+    observed.check(f"rapid resets of {path}", cpu_max=10, ceiling_mib=200)
+    assert "begins calls faster than they can be cleared away" in server.stderr()
 
 
 def test_a_header_in_dribbles(server):
@@ -122,3 +138,29 @@ def test_what_stalls_is_ended(pb):
             assert time.monotonic() < begin + 15
     assert server.stop() == 0
     assert "DEADLINE_EXCEEDED" in server.stderr()
+
+
+def threads_of(server):
+    return len(os.listdir(f"/proc/{server.process.pid}/task"))
+
+
+def test_streams_of_reflection(server):
+    # Each holds a thread of gRPC's: there are no more than 16, and the rest is refused.
+    channel = server.new_channel()
+    reflect = channel.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
+    idle = threads_of(server)
+    done = threading.Event()
+    calls = [reflect(iter(done.wait, True)) for _ in range(60)]
+    refused = 0
+    try:
+        end = time.monotonic() + 10
+        while not refused and time.monotonic() < end:
+            time.sleep(0.1)
+            refused = sum(call.done() and call.code() == grpc.StatusCode.RESOURCE_EXHAUSTED for call in calls)
+        assert threads_of(server) <= idle + 16
+        assert refused >= 60 - 16
+    finally:
+        done.set()
+        for call in calls:
+            call.cancel()
+        channel.close()

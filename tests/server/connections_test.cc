@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "server/network/listening_socket.h"
@@ -20,6 +21,7 @@
 namespace halfstep {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -94,7 +96,7 @@ TEST_F(ConnectionsTest, CountsWhatIsOpenAndRefusesMore) {
   const int number = first.server.Release();
   ASSERT_EQ(dup2(STDIN_FILENO, number), number);
   const Descriptor other(number);
-  EXPECT_THAT(connections.Sweep(0), IsEmpty());
+  EXPECT_THAT(connections.Sweep(), IsEmpty());
   EXPECT_EQ(connections.count(), 1u);
   EXPECT_TRUE(connections.Add(third.server.get(), third.peer));
 }
@@ -119,7 +121,7 @@ TEST_F(ConnectionsTest, WhatCallsAccountForMayBeSent) {
     Send(pair, 10 * kMib);
     connection->EndRead(64 * kMib, 10 * kMib);
     connection->EndCall(true, call, 0);
-    EXPECT_THAT(connections.Sweep(0), IsEmpty()) << i;
+    EXPECT_THAT(connections.Sweep(), IsEmpty()) << i;
   }
   EXPECT_EQ(connections.ended(), 0u);
 }
@@ -135,7 +137,7 @@ TEST_F(ConnectionsTest, WhatIsAbandonedIsForgiven) {
     Send(pair, 20 * kMib);
     connection->AbandonRead(64 * kMib, begin);
     connection->EndCall(false, call, 0);
-    EXPECT_THAT(connections.Sweep(0), IsEmpty()) << i;
+    EXPECT_THAT(connections.Sweep(), IsEmpty()) << i;
   }
 }
 
@@ -147,17 +149,17 @@ TEST_F(ConnectionsTest, ClosesWhatSendsMoreThanAMessageMayHave) {
   connection->BeginCall();
   connection->BeginRead(64 * kMib);
   Send(pair, 60 * kMib);
-  EXPECT_THAT(connections.Sweep(0), IsEmpty());
+  EXPECT_THAT(connections.Sweep(), IsEmpty());
   // 64 MiB, 1 / 64 of that and 8 MiB are allowed.
   Send(pair, 20 * kMib);
-  EXPECT_THAT(connections.Sweep(0),
+  EXPECT_THAT(connections.Sweep(),
               ElementsAre(HasSubstr(absl::StrCat(pair.name, ": 83886080 "))));
   EXPECT_TRUE(connection->is_ended());
   EXPECT_EQ(connections.ended(), 1u);
   char byte = 0;
   EXPECT_LE(recv(pair.client.get(), &byte, 1, 0), 0);
   // Said once.
-  EXPECT_THAT(connections.Sweep(0), IsEmpty());
+  EXPECT_THAT(connections.Sweep(), IsEmpty());
 }
 
 TEST_F(ConnectionsTest, WhatComesBeforeItsCallIsTakenUpHasAMoment) {
@@ -165,23 +167,78 @@ TEST_F(ConnectionsTest, WhatComesBeforeItsCallIsTakenUpHasAMoment) {
   const Pair pair = Connect();
   ASSERT_TRUE(connections.Add(pair.server.get(), pair.peer));
   Send(pair, 16 * kMib);
-  EXPECT_THAT(connections.Sweep(0), IsEmpty());
+  EXPECT_THAT(connections.Sweep(), IsEmpty());
   absl::SleepFor(absl::Milliseconds(300));
-  EXPECT_EQ(connections.Sweep(0).size(), 1u);
+  EXPECT_EQ(connections.Sweep().size(), 1u);
 }
 
-TEST_F(ConnectionsTest, ClosesWhatCancelsWhileCallsPileUp) {
-  Connections connections(Limits(10, 10));
+TEST_F(ConnectionsTest, ClosesWhatBeginsCallsThatCannotBeClearedAway) {
+  absl::flat_hash_map<std::string, uint64_t> held;
+  ConnectionLimits limits = Limits(10, 10);
+  limits.max_streams_per_connection = 128;
+  Connections connections(limits, [&held](absl::string_view name) {
+    return std::optional<uint64_t>(held[name]);
+  });
   const Pair busy = Connect();
   const Pair abusive = Connect();
-  ASSERT_TRUE(connections.Add(busy.server.get(), busy.peer));
-  ASSERT_TRUE(connections.Add(abusive.server.get(), abusive.peer));
-  for (int i = 0; i < 1000; ++i) {
-    connections.Find(abusive.name)->CountCancelled();
+  for (const Pair* const pair : {&busy, &abusive}) {
+    ASSERT_TRUE(connections.Add(pair->server.get(), pair->peer));
+    Send(*pair, 64 << 10);
+    held[pair->name] = 128 + 500;
   }
-  // Ordinary clients may, as long as the server keeps up.
-  EXPECT_THAT(connections.Sweep(0), IsEmpty());
-  EXPECT_THAT(connections.Sweep(10'000), ElementsAre(HasSubstr(abusive.name)));
+  EXPECT_THAT(connections.Sweep(), IsEmpty());
+  // No more bytes come, but gRPC has not parsed them all yet.
+  ++held[abusive.name];
+  EXPECT_THAT(connections.Sweep(),
+              ElementsAre(AllOf(HasSubstr(abusive.name),
+                                HasSubstr("faster than they can be cleared"))));
+  EXPECT_TRUE(connections.Find(abusive.name)->is_ended());
+  EXPECT_FALSE(connections.Find(busy.name)->is_ended());
+}
+
+TEST_F(ConnectionsTest, AsksOnlyAboutWhatSendsMuch) {
+  int asked = 0;
+  Connections connections(Limits(10, 10), [&asked](absl::string_view) {
+    ++asked;
+    return std::optional<uint64_t>();  // gRPC knows of no such connection
+  });
+  const Pair pair = Connect();
+  ASSERT_TRUE(connections.Add(pair.server.get(), pair.peer));
+  Send(pair, 8000);
+  EXPECT_THAT(connections.Sweep(), IsEmpty());
+  EXPECT_EQ(asked, 0);
+  Send(pair, 1000);
+  EXPECT_THAT(connections.Sweep(), IsEmpty());
+  EXPECT_EQ(asked, 1);
+  // A second long, what the kernel has may still come to gRPC.
+  EXPECT_THAT(connections.Sweep(), IsEmpty());
+  EXPECT_EQ(asked, 2);
+  absl::SleepFor(absl::Milliseconds(1100));
+  EXPECT_THAT(connections.Sweep(), IsEmpty());
+  EXPECT_EQ(asked, 3);
+  EXPECT_THAT(connections.Sweep(), IsEmpty());
+  EXPECT_EQ(asked, 3);
+}
+
+TEST_F(ConnectionsTest, WhatAClosedConnectionHasSentIsThrownAway) {
+  Connections connections(Limits(10, 10), [](absl::string_view) {
+    return std::optional<uint64_t>(100'000);
+  });
+  const Pair pair = Connect();
+  ASSERT_TRUE(connections.Add(pair.server.get(), pair.peer));
+  const std::string unread(64 << 10, 'x');
+  ASSERT_EQ(send(pair.client.get(), unread.data(), unread.size(), 0),
+            unread.size());
+  EXPECT_EQ(connections.Sweep().size(), 1u);
+  char byte = 0;
+  EXPECT_EQ(recv(pair.server.get(), &byte, 1, MSG_DONTWAIT), 0);
+  // And closing it will reset it.
+  linger how{};
+  socklen_t size = sizeof(how);
+  ASSERT_EQ(getsockopt(pair.server.get(), SOL_SOCKET, SO_LINGER, &how, &size),
+            0);
+  EXPECT_EQ(how.l_onoff, 1);
+  EXPECT_EQ(how.l_linger, 0);
 }
 
 TEST_F(ConnectionsTest, WaitsUntilRepliesAreTaken) {

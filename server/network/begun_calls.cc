@@ -1,0 +1,100 @@
+#include "server/network/begun_calls.h"
+
+#include <grpc/grpc.h>
+#include <grpc/support/alloc.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "absl/strings/numbers.h"
+#include "nlohmann/json.hpp"
+
+namespace halfstep {
+namespace {
+
+using Json = nlohmann::json;
+
+// With those that have gone: then all that are open are listed anew.
+constexpr size_t kSocketsMax = 100'000;
+
+// Sockets get growing ids when they are made, and are listed a moment later:
+// one may come up after as many that are newer.
+constexpr intptr_t kListedLate = 64;
+
+// What channelz has written, in the JSON of proto3: numbers are strings, and
+// zeros are left out. Null if it has nothing.
+Json Take(char* written) {
+  const std::unique_ptr<char, void (*)(void*)> owned(written, gpr_free);
+  if (owned == nullptr) return nullptr;
+  return Json::parse(owned.get(), nullptr, /*allow_exceptions=*/false);
+}
+
+// What stands at `path` of `json` if it is of that type; null otherwise.
+const Json& At(const Json& json, const char* path, Json::value_t type) {
+  static const Json null;
+  const Json::json_pointer pointer(path);
+  if (!json.contains(pointer)) return null;
+  const Json& found = json.at(pointer);
+  return found.type() == type ? found : null;
+}
+
+std::string TextAt(const Json& json, const char* path) {
+  const Json& text = At(json, path, Json::value_t::string);
+  return text.is_null() ? "" : text.get<std::string>();
+}
+
+int64_t NumberAt(const Json& json, const char* path) {
+  int64_t number = 0;
+  return absl::SimpleAtoi(TextAt(json, path), &number) ? number : 0;
+}
+
+// "chttp2 ipv4:127.0.0.1:42522" -> "ipv4:127.0.0.1:42522"
+std::string PeerOf(const Json& socket) {
+  const std::string name = TextAt(socket, "/name");
+  return name.substr(name.rfind(' ') + 1);
+}
+
+}  // namespace
+
+std::optional<uint64_t> BegunCalls::On(absl::string_view peer) {
+  Learn();
+  const auto found = sockets_.find(peer);
+  if (found == sockets_.end()) return std::nullopt;
+  const Json socket = Take(grpc_channelz_get_socket(found->second));
+  if (!socket.is_object()) {
+    sockets_.erase(found);
+    return std::nullopt;
+  }
+  // Written one after the other while calls come and go: not exact.
+  const int64_t held = NumberAt(socket, "/socket/data/streamsStarted") -
+                       NumberAt(socket, "/socket/data/streamsSucceeded") -
+                       NumberAt(socket, "/socket/data/streamsFailed");
+  return static_cast<uint64_t>(std::max<int64_t>(0, held));
+}
+
+void BegunCalls::Learn() {
+  if (sockets_.size() > kSocketsMax) {
+    sockets_.clear();
+    next_socket_ = 0;
+  }
+  const Json servers = Take(grpc_channelz_get_servers(0));
+  const intptr_t begin = std::max<intptr_t>(0, next_socket_ - kListedLate);
+  for (const Json& server : At(servers, "/server", Json::value_t::array)) {
+    const int64_t id = NumberAt(server, "/ref/serverId");
+    intptr_t first = begin;
+    for (bool is_end = false; !is_end;) {
+      const Json page = Take(grpc_channelz_get_server_sockets(id, first, 0));
+      const Json& sockets = At(page, "/socketRef", Json::value_t::array);
+      for (const Json& socket : sockets) {
+        const intptr_t socket_id = NumberAt(socket, "/socketId");
+        intptr_t& known = sockets_[PeerOf(socket)];
+        known = std::max(known, socket_id);
+        first = std::max(first, socket_id + 1);
+      }
+      is_end = sockets.empty() || page.contains("end");
+    }
+    next_socket_ = std::max(next_socket_, first);
+  }
+}
+
+}  // namespace halfstep
