@@ -4,15 +4,15 @@
 // ThreadSanitizer cannot see in a library that is not instrumented. So these
 // definitions stand in front of gRPC's and say what its interface promises:
 //
-//   - what was done before an operation of a call was started has been done
-//   when
-//     one of the call's callbacks runs;
+//   - what was done before an operation was started, or a call asked for, has
+//     been done when its tag comes out of the completion queue, or when one of
+//     the call's callbacks runs;
 //   - what was done before a server was started has been done when a call
-//   comes.
+//     comes.
 //
-// Within one call that is a little more than gRPC promises: a race between two
-// callbacks of one call that overlap may go unseen. Between calls, and between
-// calls and all else, it is no more.
+// For callbacks (those of clients: the server has none) that is a little more
+// within one call than gRPC promises: a race between two that overlap may go
+// unseen. Between calls, and between calls and all else, it is no more.
 #include <grpc/grpc.h>
 #include <sanitizer/tsan_interface.h>
 
@@ -24,14 +24,6 @@ using ::halfstep::Real;
 
 char server_start;
 char server_end;
-char call_finish;
-
-bool IsFinish(const grpc_op* ops, size_t count) {
-  for (size_t i = 0; i < count; ++i) {
-    if (ops[i].op == GRPC_OP_SEND_STATUS_FROM_SERVER) return true;
-  }
-  return false;
-}
 
 }  // namespace
 
@@ -48,8 +40,32 @@ grpc_call_error grpc_call_start_batch(grpc_call* call, const grpc_op* ops,
   static Real<grpc_call_error(grpc_call*, const grpc_op*, size_t, void*, void*)>
       real("grpc_call_start_batch");
   __tsan_release(call);
-  if (IsFinish(ops, count)) __tsan_release(&call_finish);
+  __tsan_release(tag);
   return real(call, ops, count, tag, reserved);
+}
+
+grpc_call_error grpc_server_request_registered_call(
+    grpc_server* server, void* method, grpc_call** call, gpr_timespec* deadline,
+    grpc_metadata_array* metadata, grpc_byte_buffer** payload,
+    grpc_completion_queue* call_queue, grpc_completion_queue* server_queue,
+    void* tag) {
+  static Real<grpc_call_error(grpc_server*, void*, grpc_call**, gpr_timespec*,
+                              grpc_metadata_array*, grpc_byte_buffer**,
+                              grpc_completion_queue*, grpc_completion_queue*,
+                              void*)>
+      real("grpc_server_request_registered_call");
+  __tsan_release(tag);
+  return real(server, method, call, deadline, metadata, payload, call_queue,
+              server_queue, tag);
+}
+
+grpc_event grpc_completion_queue_next(grpc_completion_queue* queue,
+                                      gpr_timespec deadline, void* reserved) {
+  static Real<grpc_event(grpc_completion_queue*, gpr_timespec, void*)> real(
+      "grpc_completion_queue_next");
+  const grpc_event event = real(queue, deadline, reserved);
+  if (event.type == GRPC_OP_COMPLETE) __tsan_acquire(event.tag);
+  return event;
 }
 
 // The first that the C++ library does with a call, before the handler runs.
@@ -74,14 +90,3 @@ void grpc_server_destroy(grpc_server* server) {
 }
 
 }  // extern "C"
-
-// grpc::internal::ServerCallbackCall::ScheduleOnDone, once a call's last
-// callback has returned.
-void ScheduleOnDone(void* self, bool is_inline) __asm__(
-    "_ZN4grpc8internal18ServerCallbackCall14ScheduleOnDoneEb");
-void ScheduleOnDone(void* self, bool is_inline) {
-  static Real<void(void*, bool)> real(
-      "_ZN4grpc8internal18ServerCallbackCall14ScheduleOnDoneEb");
-  __tsan_acquire(&call_finish);
-  real(self, is_inline);
-}

@@ -2,7 +2,7 @@
 // through gRPC's threads and through the executor's, with all that it is told
 // and spared.
 //
-//   planted_race callback   in handlers that run on the threads of gRPC
+//   planted_race polling    in handlers that run where gRPC's events are taken
 //   planted_race executor   in handlers that run on the executor
 //   planted_race guarded    in neither: behind a lock, where nothing may be
 //   found
@@ -23,6 +23,7 @@
 #include "absl/time/clock.h"
 #include "server/call/byte_service.h"
 #include "server/call/call.h"
+#include "server/call/event_loop.h"
 #include "server/security/security.h"
 #include "tests/server/raw_client.h"
 
@@ -101,8 +102,11 @@ bool ServeOnce(bool is_guarded, size_t message_bytes) {
   grpc::ServerBuilder builder;
   builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
                            &port);
+  EventLoop loop(builder);
   builder.RegisterService(&service);
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  loop.Start(kCalls);
+  service.Open(loop);
   std::atomic<int> answered{0};
   std::vector<std::thread> callers;
   for (int i = 0; i < kCalls; ++i) {
@@ -121,6 +125,7 @@ bool ServeOnce(bool is_guarded, size_t message_bytes) {
   }
   for (std::thread& caller : callers) caller.join();
   server->Shutdown();
+  loop.Stop();
   std::printf("%d answered, %d counted\n", answered.load(), service.counted());
   return answered == kCalls;
 }
@@ -132,7 +137,7 @@ int main(int argc, char** argv) {
   const absl::string_view where = argc > 1 ? argv[1] : "";
   const size_t quick = 16;
   const size_t long_enough = 2 << 20;  // above kInlineRequestBytesMaxWhenBusy
-  if (where == "callback") return halfstep::ServeOnce(false, quick) ? 0 : 1;
+  if (where == "polling") return halfstep::ServeOnce(false, quick) ? 0 : 1;
   if (where == "executor") {
     return halfstep::ServeOnce(false, long_enough) ? 0 : 1;
   }
@@ -142,6 +147,6 @@ int main(int argc, char** argv) {
                ? 0
                : 1;
   }
-  std::fprintf(stderr, "usage: planted_race callback|executor|guarded\n");
+  std::fprintf(stderr, "usage: planted_race polling|executor|guarded\n");
   return 2;
 }
