@@ -4,7 +4,7 @@ import statistics
 
 from processes import GB, KIB, MIB, closed_loop, servers
 
-SIDES = ("halfstep", "nothing", "bare", "parsed", "generated", "numpy")
+SIDES = ("halfstep", "nothing", "reactor", "bare", "parsed", "generated", "numpy")
 
 # (bytes of reals, calls in flight): their product is at most 1 GiB.
 CALLS = [

@@ -3,6 +3,9 @@
 //
 //   nothing    takes raw bytes, looks at none, answers with as many bytes as
 //              8-bit codes of the tensor would be: what moving the bytes costs
+//   reactor    the same on gRPC's callback API, where the others are served
+//   from
+//              a completion queue, as the server's calls are
 //   bare       the same, and quantizes the tensor: no message is parsed, and
 //              nothing is bounded, counted or logged. What a server that
 //              computes can reach at best
@@ -12,7 +15,8 @@
 //   generated  the same core behind generated messages: `bytes data` is parsed
 //              into a string, the codes are made in another
 //
-//   peer_server nothing|bare|parsed|generated ADDRESS [ARGUMENT=INTEGER...]
+//   peer_server nothing|reactor|bare|parsed|generated ADDRESS
+//   [ARGUMENT=INTEGER...]
 //
 // An ARGUMENT is one of gRPC's channel arguments, in place of what
 // server/network/transport.cc says: grpc.http2.max_frame_size=16384.
@@ -30,13 +34,16 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
 #include "core/executor.h"
 #include "core/quantize.h"
 #include "halfstep/v1/quantization.grpc.pb.h"
 #include "server/api/convert.h"
+#include "server/call/event_loop.h"
 #include "server/call/freed_memory.h"
+#include "server/call/raw_call.h"
 #include "server/network/transport.h"
 #include "server/options.h"
 #include "server/wire/grpc_status.h"
@@ -48,7 +55,7 @@ namespace {
 // Replies of the server that does nothing: memory that is there already.
 constexpr size_t kReplyBytesMax = size_t{64} << 20;
 
-const std::string kService = "/halfstep.v1.QuantizationService/";
+constexpr char kService[] = "halfstep.v1.QuantizationService";
 
 // What the load tester asks before it begins.
 v1::GetServerInfoResponse Info() {
@@ -83,16 +90,10 @@ grpc::ByteBuffer BareReply(grpc::Slice codes) {
 }
 
 // One call on raw bytes.
-class RawCall : public grpc::ServerGenericBidiReactor {
+class PeerCall : public CallReactor {
  public:
-  void Begin(const std::string& method) {
-    asks_for_info_ = method == kService + "GetServerInfo";
-    if (asks_for_info_ || method == kService + "Quantize") {
-      StartRead(&request_);
-    } else {
-      Finish(grpc::Status(grpc::UNIMPLEMENTED, method));
-    }
-  }
+  explicit PeerCall(RawCall& call) : CallReactor(call) {}
+  void Begin() { StartRead(&request_); }
 
  protected:
   // The request is there: to end with Reply or Finish, on any thread.
@@ -100,49 +101,108 @@ class RawCall : public grpc::ServerGenericBidiReactor {
 
   void Reply(grpc::ByteBuffer reply) {
     reply_ = std::move(reply);
-    StartWriteAndFinish(&reply_, grpc::WriteOptions(), grpc::Status::OK);
+    StartWriteAndFinish(reply_, grpc::Status::OK);
   }
 
   grpc::ByteBuffer request_;
 
  private:
   void OnReadDone(bool ok) override {
-    if (!ok) return Finish(grpc::Status::CANCELLED);
-    if (!asks_for_info_) return Answer();
-    Reply(Serialize(Info()));
+    ok ? Answer() : Finish(grpc::Status::CANCELLED);
   }
   void OnDone() override { delete this; }
 
-  bool asks_for_info_ = false;
   grpc::ByteBuffer reply_;
 };
 
-class NothingService final : public grpc::CallbackGenericService {
+class InfoCall final : public PeerCall {
  public:
-  NothingService() : memory_(kReplyBytesMax, 1) {}
-  grpc::ServerGenericBidiReactor* CreateReactor(
-      grpc::GenericCallbackServerContext* context) override {
-    auto* call = new Call(memory_);
-    call->Begin(context->method());
-    return call;
+  using PeerCall::PeerCall;
+
+ private:
+  void Answer() override { Reply(Serialize(Info())); }
+};
+
+// Quantize, by what `make` makes.
+class PeerService : public RawService {
+ protected:
+  explicit PeerService(std::function<PeerCall*(RawCall&)> make)
+      : RawService(kService) {
+    Add("Quantize",
+        [make = std::move(make)](RawCall& call) { make(call)->Begin(); });
+    Add("GetServerInfo", [](RawCall& call) { (new InfoCall(call))->Begin(); });
+  }
+};
+
+// Replies of memory that is there already.
+class Nothing {
+ public:
+  // As long as the codes of `request`.
+  grpc::ByteBuffer ReplyTo(const grpc::ByteBuffer& request) const {
+    const size_t size = std::min(request.Length() / 4, memory_.size());
+    return BareReply(
+        grpc::Slice(memory_.data(), size, grpc::Slice::STATIC_SLICE));
   }
 
  private:
-  class Call final : public RawCall {
+  const std::vector<char> memory_ = std::vector<char>(kReplyBytesMax, 1);
+};
+
+class NothingService final : public PeerService {
+ public:
+  NothingService()
+      : PeerService(
+            [this](RawCall& call) { return new Call(call, nothing_); }) {}
+
+ private:
+  class Call final : public PeerCall {
    public:
-    explicit Call(const std::vector<char>& memory) : memory_(memory) {}
+    Call(RawCall& call, const Nothing& nothing)
+        : PeerCall(call), nothing_(nothing) {}
 
    private:
     void Answer() override {
-      const size_t size = std::min(request_.Length() / 4, memory_.size());
+      grpc::ByteBuffer reply = nothing_.ReplyTo(request_);
       request_.Clear();
-      Reply(BareReply(
-          grpc::Slice(memory_.data(), size, grpc::Slice::STATIC_SLICE)));
+      Reply(std::move(reply));
     }
-    const std::vector<char>& memory_;
+    const Nothing& nothing_;
   };
 
-  const std::vector<char> memory_;
+  const Nothing nothing_;
+};
+
+class ReactorService final : public grpc::CallbackGenericService {
+ public:
+  grpc::ServerGenericBidiReactor* CreateReactor(
+      grpc::GenericCallbackServerContext* context) override {
+    return new Call(nothing_, absl::EndsWith(context->method(), "Info"));
+  }
+
+ private:
+  class Call final : public grpc::ServerGenericBidiReactor {
+   public:
+    Call(const Nothing& nothing, bool asks_for_info)
+        : nothing_(nothing), asks_for_info_(asks_for_info) {
+      StartRead(&request_);
+    }
+
+   private:
+    void OnReadDone(bool ok) override {
+      if (!ok) return Finish(grpc::Status::CANCELLED);
+      reply_ = asks_for_info_ ? Serialize(Info()) : nothing_.ReplyTo(request_);
+      request_.Clear();
+      StartWriteAndFinish(&reply_, grpc::WriteOptions(), grpc::Status::OK);
+    }
+    void OnDone() override { delete this; }
+
+    const Nothing& nothing_;
+    const bool asks_for_info_;
+    grpc::ByteBuffer request_;
+    grpc::ByteBuffer reply_;
+  };
+
+  const Nothing nothing_;
 };
 
 // Where calls are computed: as the server itself has it
@@ -181,15 +241,11 @@ class Computer {
 };
 
 // Quantizes; with `parses` it reads and writes the messages of the API, too.
-class ComputingService final : public grpc::CallbackGenericService {
+class ComputingService final : public PeerService {
  public:
-  explicit ComputingService(bool parses) : parses_(parses) {}
-  grpc::ServerGenericBidiReactor* CreateReactor(
-      grpc::GenericCallbackServerContext* context) override {
-    auto* call = new Call(*this);
-    call->Begin(context->method());
-    return call;
-  }
+  explicit ComputingService(bool parses)
+      : PeerService([this](RawCall& call) { return new Call(call, *this); }),
+        parses_(parses) {}
 
  private:
   struct Coded {
@@ -197,9 +253,10 @@ class ComputingService final : public grpc::CallbackGenericService {
     grpc::Slice codes;
   };
 
-  class Call final : public RawCall {
+  class Call final : public PeerCall {
    public:
-    explicit Call(ComputingService& service) : service_(service) {}
+    Call(RawCall& call, ComputingService& service)
+        : PeerCall(call), service_(service) {}
 
    private:
     void Answer() override {
@@ -367,22 +424,31 @@ int Serve(const std::string& mode, const std::string& address,
   SetTransport(*options, builder);
   int port = 0;
   builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
-  std::unique_ptr<grpc::CallbackGenericService> raw;
-  std::unique_ptr<GeneratedService> generated;
-  if (mode == "nothing") raw = std::make_unique<NothingService>();
-  if (mode == "bare" || mode == "parsed") {
-    raw = std::make_unique<ComputingService>(mode == "parsed");
-  }
-  if (raw != nullptr) {
-    builder.RegisterCallbackGenericService(raw.get());
+  ReactorService reactor;
+  GeneratedService generated;
+  std::unique_ptr<RawService> raw;
+  std::unique_ptr<EventLoop> loop;
+  if (mode == "reactor") {
+    builder.RegisterCallbackGenericService(&reactor);
+  } else if (mode == "generated") {
+    builder.RegisterService(&generated);
   } else {
-    generated = std::make_unique<GeneratedService>();
-    builder.RegisterService(generated.get());
+    if (mode == "nothing") {
+      raw = std::make_unique<NothingService>();
+    } else {
+      raw = std::make_unique<ComputingService>(mode == "parsed");
+    }
+    loop = std::make_unique<EventLoop>(builder);
+    builder.RegisterService(raw.get());
   }
-  const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (server == nullptr || port == 0) {
     std::fprintf(stderr, "peer_server: %s cannot be bound\n", address.c_str());
     return 1;
+  }
+  if (loop != nullptr) {
+    loop->Start(options->io_threads);
+    raw->Open(*loop);
   }
   const bool is_unix = address.rfind("unix:", 0) == 0;
   std::printf("listening on %s\n",
@@ -394,6 +460,8 @@ int Serve(const std::string& mode, const std::string& address,
   int signal = 0;
   sigwait(&stop, &signal);
   server->Shutdown(std::chrono::system_clock::now());
+  if (loop != nullptr) loop->Stop();
+  server = nullptr;
   return 0;
 }
 
@@ -402,11 +470,12 @@ int Serve(const std::string& mode, const std::string& address,
 
 int main(int argc, char** argv) {
   const std::string mode = argc >= 3 ? argv[1] : "";
-  if (mode != "nothing" && mode != "bare" && mode != "parsed" &&
-      mode != "generated") {
-    std::fprintf(stderr,
-                 "usage: peer_server nothing|bare|parsed|generated ADDRESS "
-                 "[ARGUMENT=INTEGER...]\n");
+  if (mode != "nothing" && mode != "reactor" && mode != "bare" &&
+      mode != "parsed" && mode != "generated") {
+    std::fprintf(
+        stderr,
+        "usage: peer_server nothing|reactor|bare|parsed|generated ADDRESS "
+        "[ARGUMENT=INTEGER...]\n");
     return 2;
   }
   halfstep::KeepFreedMemory();

@@ -19,6 +19,10 @@ GB = 1e9
 KIB, MIB = 1 << 10, 1 << 20
 
 
+# What tests/bench/peer_server can be.
+PEERS = ("nothing", "reactor", "bare", "parsed", "generated")
+
+
 class Server:
     """A process that prints `listening on ADDRESS`; ended by its own id."""
 
@@ -60,7 +64,7 @@ def command_of(build, name, address):
         "halfstep": [
             str(build / "bin" / "halfstep-server"), f"--listen={address}", "--log-level=error",
         ],
-        **{side: [peer, side, address] for side in ("nothing", "bare", "parsed", "generated")},
+        **{side: [peer, side, address] for side in PEERS},
         "numpy": ["/usr/bin/python3", str(ROOT / "tests/bench/numpy_server.py"), address],
     }[name]  # fmt: skip
 
