@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "absl/strings/numbers.h"
+#include "absl/time/clock.h"
 #include "nlohmann/json.hpp"
 
 namespace halfstep {
@@ -20,6 +21,8 @@ constexpr size_t kSocketsMax = 100'000;
 // Sockets get growing ids when they are made, and are listed a moment later:
 // one may come up after as many that are newer.
 constexpr intptr_t kListedLate = 64;
+
+constexpr absl::Duration kLearnInterval = absl::Milliseconds(10);
 
 // What channelz has written, in the JSON of proto3: numbers are strings, and
 // zeros are left out. Null if it has nothing.
@@ -57,7 +60,10 @@ std::string PeerOf(const Json& socket) {
 }  // namespace
 
 std::optional<uint64_t> BegunCalls::On(absl::string_view peer) {
-  Learn();
+  // Also where the name is known: it may be another connection's by now.
+  if (absl::Now() - learned_ >= kLearnInterval || !sockets_.contains(peer)) {
+    Learn();
+  }
   const auto found = sockets_.find(peer);
   if (found == sockets_.end()) return std::nullopt;
   const Json socket = Take(grpc_channelz_get_socket(found->second));
@@ -73,6 +79,7 @@ std::optional<uint64_t> BegunCalls::On(absl::string_view peer) {
 }
 
 void BegunCalls::Learn() {
+  learned_ = absl::Now();
   if (sockets_.size() > kSocketsMax) {
     sockets_.clear();
     next_socket_ = 0;

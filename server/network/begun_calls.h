@@ -14,6 +14,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 
 namespace halfstep {
 
@@ -22,7 +23,8 @@ class BegunCalls {
  public:
   // That have begun on the connection that gRPC calls `peer`
   // ("ipv4:127.0.0.1:42522") and are not cleared away; nullopt if gRPC knows of
-  // no such connection. Takes some 20 microseconds.
+  // no such connection. Takes some 10 microseconds, and more where there are
+  // new connections.
   std::optional<uint64_t> On(absl::string_view peer);
 
  private:
@@ -33,6 +35,7 @@ class BegunCalls {
   // Those that have gone stay for a while.
   absl::flat_hash_map<std::string, intptr_t> sockets_;
   intptr_t next_socket_ = 0;
+  absl::Time learned_ = absl::InfinitePast();
 };
 
 }  // namespace halfstep

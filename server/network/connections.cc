@@ -40,14 +40,17 @@ constexpr double kCancelledMax = 2000;
 constexpr double kCancelledPerSecond = 500;
 
 // Calls of one connection that gRPC holds, at about 12 KB each, beyond those
-// that its client may have open: they are over, and not yet cleared away. Asked
-// about once so many bytes have come, since fewer cannot begin that many; and
-// for a while after that, since gRPC may not have read them yet.
+// that its client may have open: they are over, and not yet cleared away.
 constexpr uint64_t kUnclearedCallsMax = 500;
-constexpr uint64_t kLookBytes = 8 << 10;
+
+// Asked about once so many bytes have come that are neither messages nor
+// ordinary headers of calls that are taken up; and for a while after that,
+// since gRPC may not have parsed them yet.
+constexpr int64_t kLookBytes = 16 << 10;
+constexpr uint64_t kOrdinaryHeaderBytes = 512;
 constexpr double kLookSeconds = 1;
-// In one sweep: a few ms.
-constexpr int kLooksPerSweep = 200;
+// In one sweep: about half a millisecond.
+constexpr int kLooksPerSweep = 50;
 
 constexpr absl::Duration kSweepIntervalMin = absl::Milliseconds(10);
 constexpr absl::Duration kSweepIntervalPerConnection = absl::Microseconds(200);
@@ -287,8 +290,16 @@ std::string Connection::Fault(double seconds, const BegunOn& begun_on,
 
 bool Connection::IsPilingUp(double seconds, const BegunOn& begun_on,
                             int& looks) {
-  if (received_bytes_ - looked_at_bytes_ >= kLookBytes) {
-    looked_at_bytes_ = received_bytes_;
+  const uint64_t received = received_bytes_;
+  const uint64_t explained =
+      message_bytes_ + begun_calls_ * kOrdinaryHeaderBytes;
+  unexplained_bytes_ = std::max<int64_t>(
+      0, unexplained_bytes_ + static_cast<int64_t>(received - last_received_) -
+             static_cast<int64_t>(explained - last_explained_));
+  last_received_ = received;
+  last_explained_ = explained;
+  if (unexplained_bytes_ >= kLookBytes) {
+    unexplained_bytes_ = 0;
     look_seconds_ = kLookSeconds;
   }
   if (look_seconds_ <= 0 || looks <= 0) return false;

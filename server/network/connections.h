@@ -116,8 +116,10 @@ class Connection {
   uint64_t forgiven_bytes_ = 0;
   double cancel_debt_ = 0;
   double excess_seconds_ = 0;
-  uint64_t looked_at_bytes_ = 0;  // received, when it was last worth a look
-  double look_seconds_ = 0;       // how much longer it is
+  uint64_t last_received_ = 0;
+  uint64_t last_explained_ = 0;
+  int64_t unexplained_bytes_ = 0;
+  double look_seconds_ = 0;  // how much longer it is worth a look
 };
 
 // Thread-safe.
@@ -143,8 +145,9 @@ class Connections {
   // thread.
   std::vector<std::string> Sweep();
 
-  // Short, so that little comes in between; longer with more connections, so
-  // that looking costs about a hundredth of a core. Infinite if there are none.
+  // Short, so that little comes in between; longer with more connections, up to
+  // a bound, so that looking at 500 costs about a hundredth of a core. Infinite
+  // if there are none.
   absl::Duration SweepInterval() const;
 
   // Waits until the other end has taken all that was sent to it; false if that
