@@ -28,6 +28,7 @@ trap 'exit 130' INT TERM
 
 # Starts a server on a port that the system picks, and sets `address`.
 start_server() {
+  : >"$work/out"  # there before it is looked into, whoever runs first
   "$bin/halfstep-server" --listen=127.0.0.1:0 >"$work/out" 2>"$work/log" &
   server_pid=$!
   local tenths
