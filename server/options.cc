@@ -191,6 +191,12 @@ absl::Status ResolveAdmin(ServerOptions& options) {
   return absl::OkStatus();
 }
 
+absl::Status CheckThreads(absl::string_view flag, int threads) {
+  if (threads >= 1 && threads <= kThreadsMax) return absl::OkStatus();
+  return FieldError(
+      flag, absl::StrCat(threads, "; must be in [0, ", kThreadsMax, "]"));
+}
+
 }  // namespace
 
 absl::StatusOr<ServerOptions> Resolve(ServerOptions options) {
@@ -207,21 +213,13 @@ absl::StatusOr<ServerOptions> Resolve(ServerOptions options) {
     options.threads =
         static_cast<int>(std::clamp<unsigned>(Processors(), 1, kThreadsMax));
   }
-  if (options.threads < 1 || options.threads > kThreadsMax) {
-    return FieldError(
-        "--threads",
-        absl::StrCat(options.threads, "; must be in [0, ", kThreadsMax, "]"));
-  }
   if (options.io_threads == 0) {
     options.io_threads = std::max(1, options.threads / 2);
   }
-  if (options.io_threads < 1 || options.io_threads > kThreadsMax) {
-    return FieldError("--io-threads",
-                      absl::StrCat(options.io_threads, "; must be in [0, ",
-                                   kThreadsMax, "]"));
-  }
   for (const absl::Status& checked :
-       {CheckCallLimits(options.call), ResolveBytesInFlight(options),
+       {CheckThreads("--threads", options.threads),
+        CheckThreads("--io-threads", options.io_threads),
+        CheckCallLimits(options.call), ResolveBytesInFlight(options),
         CheckLoadLimits(options.load), CheckTimes(options)}) {
     if (!checked.ok()) return checked;
   }

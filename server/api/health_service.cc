@@ -3,13 +3,13 @@
 #include <google/protobuf/stubs/logging.h>
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/proto_buffer_reader.h>
-#include <grpcpp/support/slice.h>
 #include <grpcpp/support/status.h>
 
 #include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "grpc/health/v1/health.pb.h"
+#include "server/wire/wire.h"
 
 namespace halfstep {
 namespace {
@@ -223,8 +223,7 @@ void HealthService::Shutdown() {
 grpc::ByteBuffer HealthService::Serialize(ServingStatus status) {
   HealthCheckResponse response;
   response.set_status(static_cast<HealthCheckResponse::ServingStatus>(status));
-  const grpc::Slice slice(response.SerializeAsString());
-  return {&slice, 1};
+  return halfstep::Serialize(response);
 }
 
 HealthService::ServingStatus HealthService::StatusOf(

@@ -84,8 +84,8 @@ grpc::Status Call::Close(const absl::Status& status) {
 }
 
 void Call::Record() {
-  // A read that failed may have been the first sign of it, and no answer of
-  // ours was taken.
+  // A read that failed was then the first sign of it, taken for the end of what
+  // the client sends; no answer to that has arrived.
   if (has_read_failed_ && context_.IsCancelled() && !in_flight_.is_stalled()) {
     const absl::Status wanted = cancellation_.Check();
     record_.status = absl::IsDeadlineExceeded(wanted)

@@ -290,16 +290,12 @@ std::string Connection::Fault(double seconds, const BegunOn& begun_on,
 
 bool Connection::IsPilingUp(double seconds, const BegunOn& begun_on,
                             int& looks) {
-  const uint64_t received = received_bytes_;
-  const uint64_t explained =
-      message_bytes_ + begun_calls_ * kOrdinaryHeaderBytes;
-  unexplained_bytes_ = std::max<int64_t>(
-      0, unexplained_bytes_ + static_cast<int64_t>(received - last_received_) -
-             static_cast<int64_t>(explained - last_explained_));
-  last_received_ = received;
-  last_explained_ = explained;
-  if (unexplained_bytes_ >= kLookBytes) {
-    unexplained_bytes_ = 0;
+  // Less than nothing where ordinary headers are shorter than that.
+  const auto unexplained = static_cast<int64_t>(
+      received_bytes_ - message_bytes_ - begun_calls_ * kOrdinaryHeaderBytes);
+  unexplained_floor_ = std::min(unexplained_floor_, unexplained);
+  if (unexplained - unexplained_floor_ >= kLookBytes) {
+    unexplained_floor_ = unexplained;
     look_seconds_ = kLookSeconds;
   }
   if (look_seconds_ <= 0 || looks <= 0) return false;

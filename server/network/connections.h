@@ -116,10 +116,10 @@ class Connection {
   uint64_t forgiven_bytes_ = 0;
   double cancel_debt_ = 0;
   double excess_seconds_ = 0;
-  uint64_t last_received_ = 0;
-  uint64_t last_explained_ = 0;
-  int64_t unexplained_bytes_ = 0;
-  double look_seconds_ = 0;  // how much longer it is worth a look
+  // What was received and not explained when it was least, or last worth a
+  // look.
+  int64_t unexplained_floor_ = 0;
+  double look_seconds_ = 0;  // how much longer it is worth one
 };
 
 // Thread-safe.

@@ -3,10 +3,9 @@
 //
 //   nothing    takes raw bytes, looks at none, answers with as many bytes as
 //              8-bit codes of the tensor would be: what moving the bytes costs
-//   reactor    the same on gRPC's callback API, where the others are served
-//   from
-//              a completion queue, as the server's calls are
-//   bare       the same, and quantizes the tensor: no message is parsed, and
+//   reactor    nothing on gRPC's callback API; the others but generated have a
+//              completion queue, as the server itself
+//   bare       nothing that quantizes the tensor: no message is parsed, and
 //              nothing is bounded, counted or logged. What a server that
 //              computes can reach at best
 //   parsed     bare, and reads and writes the messages of the API, with the
@@ -15,12 +14,12 @@
 //   generated  the same core behind generated messages: `bytes data` is parsed
 //              into a string, the codes are made in another
 //
-//   peer_server nothing|reactor|bare|parsed|generated ADDRESS
-//   [ARGUMENT=INTEGER...]
+//   peer_server KIND ADDRESS [ARGUMENT=INTEGER...]
 //
-// An ARGUMENT is one of gRPC's channel arguments, in place of what
-// server/network/transport.cc says: grpc.http2.max_frame_size=16384.
-// Prints `listening on ADDRESS` and serves until SIGTERM.
+// A KIND is one of the above. An ARGUMENT is one of gRPC's channel arguments,
+// in place of what server/network/transport.cc says:
+// grpc.http2.max_frame_size=16384. Prints `listening on ADDRESS` and serves
+// until SIGTERM.
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/grpcpp.h>
 #include <signal.h>
