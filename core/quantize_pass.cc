@@ -19,14 +19,11 @@ namespace {
 // outside the block, and is read twice, stays small beside it.
 constexpr size_t kFusedSliceMax = 8192;
 
-// Where slices divide it, parameters are chosen for so many elements at a time,
-// and the ranges of the next ones are found while these are coded. Two portions
-// of float32 stay in the first-level cache.
-constexpr size_t kPortionElements = 2048;
-// Shorter slices are chosen for a block: a vector has up to 16 lanes.
+// Where slices divide a portion, parameters are chosen for its elements, and
+// the ranges of the next one's are found while these are coded: two of float32
+// stay in the first-level cache. Shorter slices than this are chosen for a
+// block: a vector has up to 16 lanes.
 constexpr size_t kPortionSliceElementsMin = 16;
-static_assert(kBlockElements % kPortionElements == 0);
-static_assert(kPortionElements <= kStripElements);
 
 constexpr size_t kNone = std::numeric_limits<size_t>::max();
 
@@ -330,12 +327,17 @@ void QuantizePass<T>::RunStrip(size_t first, const Strip& strip,
   }
   if (!reconstructs()) return;
   const size_t size = ByteSize(plan_.dtype());
-  std::byte* reconstructed =
-      outputs_.reconstructed.empty()
-          ? scratch.narrowed
-          : outputs_.reconstructed.data() + (first - window_.first) * size;
-  Narrow(reinterpret_cast<const T*>(scratch.reconstructed), strip.count,
-         plan_.dtype(), reconstructed);
+  std::byte* reconstructed = scratch.reconstructed;
+  if (!outputs_.reconstructed.empty()) {
+    reconstructed =
+        outputs_.reconstructed.data() + (first - window_.first) * size;
+  } else if (size != sizeof(T)) {
+    reconstructed = scratch.narrowed;
+  }
+  if (reconstructed != scratch.reconstructed) {
+    Narrow(reinterpret_cast<const T*>(scratch.reconstructed), strip.count,
+           plan_.dtype(), reconstructed);
+  }
   if (errors != nullptr) {
     AddStripErrors(plan_.dtype(), strip.data, reconstructed, strip.count, first,
                    scratch, errors);

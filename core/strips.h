@@ -21,14 +21,21 @@ namespace halfstep {
 inline constexpr size_t kBlockElements = 65536;
 
 // Blocks that stay on one thread: another one is not there before they are
-// done. Of a pass over the elements, and of one that sums errors besides, at a
-// quarter of the pace (docs/benchmarks.md).
+// done. Of a pass over the elements, and of one that sums errors besides, at
+// half the pace (docs/benchmarks.md).
 inline constexpr size_t kBlocksTogether = 8;
 inline constexpr size_t kMeasuredBlocksTogether = 2;
 
-// Elements per strip where intermediate results go through scratch memory: 32
-// KiB of float64, so that a few such arrays fit a second-level cache.
-inline constexpr size_t kStripElements = 4096;
+// Elements per strip where intermediate results go through scratch memory: 8
+// KiB of float64, so that a few such arrays and what is asked for ahead stay in
+// a first-level cache (docs/benchmarks.md).
+inline constexpr size_t kStripElements = 1024;
+
+// The most elements of a strip that uses scratch memory: a portion's
+// (QuantizePass::RunPortions).
+inline constexpr size_t kPortionElements = 2048;
+static_assert(kStripElements <= kPortionElements);
+static_assert(kBlockElements % kPortionElements == 0);
 
 // Elements per strip where no scratch memory is needed: the cost of a kernel
 // call is then hidden, and the runs of a strip stay few.
@@ -38,13 +45,13 @@ inline constexpr size_t kDirectStripElements = 16384;
 // said where it does. None is held across a strip, but for the reals of the
 // next portion in `gathered` or `widened` (QuantizePass::RunPortions).
 struct Scratch {
-  alignas(64) std::byte gathered[kStripElements * sizeof(double)];
-  alignas(64) std::byte widened[kStripElements * sizeof(double)];
-  alignas(64) std::byte codes[kStripElements * sizeof(uint32_t)];
-  alignas(64) std::byte reconstructed[kStripElements * sizeof(double)];
-  alignas(64) std::byte narrowed[kStripElements * sizeof(double)];
-  alignas(64) std::byte compared[2][kStripElements * sizeof(double)];
-  alignas(64) uint8_t mask[kStripElements];
+  alignas(64) std::byte gathered[kPortionElements * sizeof(double)];
+  alignas(64) std::byte widened[kPortionElements * sizeof(double)];
+  alignas(64) std::byte codes[kPortionElements * sizeof(uint32_t)];
+  alignas(64) std::byte reconstructed[kPortionElements * sizeof(double)];
+  alignas(64) std::byte narrowed[kPortionElements * sizeof(double)];
+  alignas(64) std::byte compared[2][kPortionElements * sizeof(double)];
+  alignas(64) uint8_t mask[kPortionElements];
   std::vector<kernels::Run> runs;
 
   // This thread's.

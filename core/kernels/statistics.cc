@@ -147,50 +147,98 @@ HWY_INLINE hn::Vec<D> LoadDoubles(D d, const T* from) {
   }
 }
 
+// Sums of the elements of some lanes of the groups of 8.
+template <class D>
+struct SumLanes {
+  hn::Vec<D> squared_error;
+  hn::Vec<D> absolute_error;
+  hn::Vec<D> squared_real;
+  hn::Vec<D> squared_reconstructed;
+  hn::Vec<D> product;
+  hn::Vec<D> max_error;
+  uint64_t elements;
+};
+
+// x y + sum for elements of T, the product rounded first. That of two float32
+// is exact in float64, so that fused or not the sum is the same.
+template <typename T, class V>
+HWY_INLINE V AddProduct(V x, V y, V sum) {
+  if constexpr (sizeof(T) == 4) {
+    return hn::MulAdd(x, y, sum);
+  } else {
+    return hn::Add(sum, hn::Mul(x, y));
+  }
+}
+
+// Adds a vector of each group of 8, the first one's at `reals`. Unless
+// `kLeaveOut`, every element is taken for finite: one that is not makes a sum
+// of squares infinite or NaN, for good.
+template <bool kLeaveOut, class D, typename T>
+HWY_INLINE SumLanes<D> AddLanes(D d, const T* reals, const T* reconstructed,
+                                size_t count, SumLanes<D> sums) {
+  using V = hn::Vec<D>;
+  const V largest = hn::Set(d, hwy::HighestValue<double>());
+  for (size_t i = 0; i < count; i += 8) {
+    V real = LoadDoubles(d, reals + i);
+    V back = LoadDoubles(d, reconstructed + i);
+    if constexpr (kLeaveOut) {
+      const auto finite = hn::And(hn::Le(hn::Abs(real), largest),
+                                  hn::Le(hn::Abs(back), largest));
+      real = hn::IfThenElseZero(finite, real);
+      back = hn::IfThenElseZero(finite, back);
+      sums.elements += hn::CountTrue(d, finite);
+    }
+    const V error = hn::Sub(real, back);
+    const V magnitude = hn::Abs(error);
+    sums.max_error = hn::Max(sums.max_error, magnitude);
+    // The square of a difference is not exact: never fused.
+    sums.squared_error = hn::Add(sums.squared_error, hn::Mul(error, error));
+    sums.absolute_error = hn::Add(sums.absolute_error, magnitude);
+    sums.squared_real = AddProduct<T>(real, real, sums.squared_real);
+    sums.squared_reconstructed =
+        AddProduct<T>(back, back, sums.squared_reconstructed);
+    sums.product = AddProduct<T>(real, back, sums.product);
+  }
+  if constexpr (!kLeaveOut) {
+    sums.elements += count / 8 * hn::Lanes(d);
+  }
+  return sums;
+}
+
 // Adds whole groups of 8 elements, lane by lane: a target with N lanes of
 // float64 makes 8 / N passes over elements that are in the cache.
 template <typename T>
 HWY_INLINE void AddGroups(const T* reals, const T* reconstructed, size_t count,
                           double* max_error, ErrorSums* sums) {
-  const hn::CappedTag<double, 8> d;
-  using V = hn::Vec<decltype(d)>;
+  using D = hn::CappedTag<double, 8>;
+  using Sums = SumLanes<D>;
+  const D d;
   const size_t lanes = hn::Lanes(d);
-  const V largest = hn::Set(d, hwy::HighestValue<double>());
-  V max = hn::Set(d, *max_error);
-  uint64_t elements = 0;
+  const auto largest = hn::Set(d, hwy::HighestValue<double>());
   for (size_t j = 0; j < 8; j += lanes) {
-    V squared_error = hn::LoadU(d, sums->squared_error + j);
-    V absolute_error = hn::LoadU(d, sums->absolute_error + j);
-    V squared_real = hn::LoadU(d, sums->squared_real + j);
-    V squared_reconstructed = hn::LoadU(d, sums->squared_reconstructed + j);
-    V product = hn::LoadU(d, sums->product + j);
-    for (size_t i = j; i < count; i += 8) {
-      V real = LoadDoubles(d, reals + i);
-      V back = LoadDoubles(d, reconstructed + i);
-      const auto finite = hn::And(hn::Le(hn::Abs(real), largest),
-                                  hn::Le(hn::Abs(back), largest));
-      real = hn::IfThenElseZero(finite, real);
-      back = hn::IfThenElseZero(finite, back);
-      elements += hn::CountTrue(d, finite);
-      const V error = hn::Sub(real, back);
-      const V magnitude = hn::Abs(error);
-      max = hn::Max(max, magnitude);
-      // A product and a sum, each rounded: never fused.
-      squared_error = hn::Add(squared_error, hn::Mul(error, error));
-      absolute_error = hn::Add(absolute_error, magnitude);
-      squared_real = hn::Add(squared_real, hn::Mul(real, real));
-      squared_reconstructed =
-          hn::Add(squared_reconstructed, hn::Mul(back, back));
-      product = hn::Add(product, hn::Mul(real, back));
+    const Sums before = {hn::LoadU(d, sums->squared_error + j),
+                         hn::LoadU(d, sums->absolute_error + j),
+                         hn::LoadU(d, sums->squared_real + j),
+                         hn::LoadU(d, sums->squared_reconstructed + j),
+                         hn::LoadU(d, sums->product + j),
+                         hn::Set(d, *max_error),
+                         sums->element_count};
+    Sums after =
+        AddLanes<false>(d, reals + j, reconstructed + j, count, before);
+    const auto finite = hn::And(hn::Le(after.squared_real, largest),
+                                hn::Le(after.squared_reconstructed, largest));
+    if (!hn::AllTrue(d, finite)) {
+      // Some element is not finite, or float64 sums have grown past their end.
+      after = AddLanes<true>(d, reals + j, reconstructed + j, count, before);
     }
-    hn::StoreU(squared_error, d, sums->squared_error + j);
-    hn::StoreU(absolute_error, d, sums->absolute_error + j);
-    hn::StoreU(squared_real, d, sums->squared_real + j);
-    hn::StoreU(squared_reconstructed, d, sums->squared_reconstructed + j);
-    hn::StoreU(product, d, sums->product + j);
+    hn::StoreU(after.squared_error, d, sums->squared_error + j);
+    hn::StoreU(after.absolute_error, d, sums->absolute_error + j);
+    hn::StoreU(after.squared_real, d, sums->squared_real + j);
+    hn::StoreU(after.squared_reconstructed, d, sums->squared_reconstructed + j);
+    hn::StoreU(after.product, d, sums->product + j);
+    sums->element_count = after.elements;
+    *max_error = hn::GetLane(hn::MaxOfLanes(d, after.max_error));
   }
-  *max_error = hn::GetLane(hn::MaxOfLanes(d, max));
-  sums->element_count += elements;
 }
 
 template <typename T>

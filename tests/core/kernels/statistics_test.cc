@@ -53,56 +53,95 @@ void TryRanges() {
 TEST_P(StatisticsKernel, RangesInFloat32) { TryRanges<float>(); }
 TEST_P(StatisticsKernel, RangesInFloat64) { TryRanges<double>(); }
 
+// AddErrors is as one element at a time.
+template <typename T>
+void TryErrorsOf(const std::vector<T>& reals, const std::vector<T>& back) {
+  ErrorSums sums;
+  AddErrors(reals.data(), back.data(), reals.size(), 0, &sums);
+  ErrorSums expected;
+  for (size_t i = 0; i < reals.size(); ++i) {
+    if (!std::isfinite(reals[i]) || !std::isfinite(back[i])) continue;
+    const double r = reals[i];
+    const double d = back[i];
+    const double e = r - d;
+    expected.squared_error[i % 8] += e * e;
+    expected.absolute_error[i % 8] += std::fabs(e);
+    expected.squared_real[i % 8] += r * r;
+    expected.squared_reconstructed[i % 8] += d * d;
+    expected.product[i % 8] += r * d;
+    ++expected.element_count;
+    if (std::fabs(e) > expected.max_absolute_error) {
+      expected.max_absolute_error = std::fabs(e);
+      expected.max_absolute_error_index = i;
+    }
+  }
+  for (size_t k = 0; k < 8; ++k) {
+    ASSERT_EQ(sums.squared_error[k], expected.squared_error[k]);
+    ASSERT_EQ(sums.absolute_error[k], expected.absolute_error[k]);
+    ASSERT_EQ(sums.squared_real[k], expected.squared_real[k]);
+    ASSERT_EQ(sums.squared_reconstructed[k], expected.squared_reconstructed[k]);
+    ASSERT_EQ(sums.product[k], expected.product[k]);
+  }
+  ASSERT_EQ(sums.element_count, expected.element_count);
+  ASSERT_EQ(sums.max_absolute_error, expected.max_absolute_error);
+  ASSERT_EQ(sums.max_absolute_error_index, expected.max_absolute_error_index);
+}
+
 template <typename T>
 void TryErrors() {
   for (size_t count = 0; count <= 70; ++count) {
     SCOPED_TRACE(count);
-    const std::vector<T> reals = BoundaryReals<T>(T{0.1f}, -100, 100, count);
+    std::vector<T> reals = BoundaryReals<T>(T{0.1f}, -100, 100, count);
     std::vector<T> back = reals;
     for (size_t i = 0; i < count; ++i) {
       if (i % 3 == 0) back[i] = static_cast<T>(i) / 7;
       // Not squares that overflow: they would hide the order of the sums.
       if (std::fabs(back[i]) > T{1e15f}) back[i] = 1;
-    }
-    std::vector<T> small = reals;
-    for (T& real : small) {
-      if (std::isfinite(real) && std::fabs(real) > T{1e15f}) real = 2;
-    }
-    ErrorSums sums;
-    AddErrors(small.data(), back.data(), count, 0, &sums);
-    ErrorSums expected;
-    for (size_t i = 0; i < count; ++i) {
-      if (!std::isfinite(small[i]) || !std::isfinite(back[i])) continue;
-      const double r = small[i];
-      const double d = back[i];
-      const double e = r - d;
-      expected.squared_error[i % 8] += e * e;
-      expected.absolute_error[i % 8] += std::fabs(e);
-      expected.squared_real[i % 8] += r * r;
-      expected.squared_reconstructed[i % 8] += d * d;
-      expected.product[i % 8] += r * d;
-      ++expected.element_count;
-      if (std::fabs(e) > expected.max_absolute_error) {
-        expected.max_absolute_error = std::fabs(e);
-        expected.max_absolute_error_index = i;
+      if (std::isfinite(reals[i]) && std::fabs(reals[i]) > T{1e15f}) {
+        reals[i] = 2;
       }
     }
-    for (size_t k = 0; k < 8; ++k) {
-      ASSERT_EQ(sums.squared_error[k], expected.squared_error[k]);
-      ASSERT_EQ(sums.absolute_error[k], expected.absolute_error[k]);
-      ASSERT_EQ(sums.squared_real[k], expected.squared_real[k]);
-      ASSERT_EQ(sums.squared_reconstructed[k],
-                expected.squared_reconstructed[k]);
-      ASSERT_EQ(sums.product[k], expected.product[k]);
-    }
-    ASSERT_EQ(sums.element_count, expected.element_count);
-    ASSERT_EQ(sums.max_absolute_error, expected.max_absolute_error);
-    ASSERT_EQ(sums.max_absolute_error_index, expected.max_absolute_error_index);
+    TryErrorsOf(reals, back);
   }
 }
 
 TEST_P(StatisticsKernel, ErrorsOfFloat32) { TryErrors<float>(); }
 TEST_P(StatisticsKernel, ErrorsOfFloat64) { TryErrors<double>(); }
+
+// Elements are taken for finite until a sum says otherwise: one that is not is
+// left out wherever it lies, and nothing else is.
+template <typename T>
+void TryErrorsWithOneLeftOut() {
+  constexpr T kInfinity = std::numeric_limits<T>::infinity();
+  constexpr T kNan = std::numeric_limits<T>::quiet_NaN();
+  std::vector<T> reals;
+  std::vector<T> back;
+  for (int i = 0; i < 43; ++i) {
+    reals.push_back(static_cast<T>(i - 20) / 7);
+    back.push_back(static_cast<T>(static_cast<int>(reals.back() * 4)) / 4);
+  }
+  TryErrorsOf(reals, back);
+  for (std::vector<T>* side : {&reals, &back}) {
+    for (T& real : *side) {
+      const T kept = real;
+      for (const T other : {kInfinity, -kInfinity, kNan}) {
+        real = other;
+        TryErrorsOf(reals, back);
+      }
+      // Finite, and so is its square in float64 if it is a float32.
+      real = std::numeric_limits<T>::max();
+      TryErrorsOf(reals, back);
+      real = kept;
+    }
+  }
+}
+
+TEST_P(StatisticsKernel, OneErrorLeftOutInFloat32) {
+  TryErrorsWithOneLeftOut<float>();
+}
+TEST_P(StatisticsKernel, OneErrorLeftOutInFloat64) {
+  TryErrorsWithOneLeftOut<double>();
+}
 
 TEST_P(StatisticsKernel, ErrorsGoOnFromStripToStrip) {
   const std::vector<double> reals = {1, 2, 3, 4, 5, 6, 7, 8};
