@@ -140,18 +140,6 @@ inline constexpr uint64_t kMessageBytesMax = (uint64_t{1} << 31) - (1 << 20);
 // What a client may send of a call that nobody reads yet: a window of HTTP/2.
 inline constexpr uint64_t kWindowBytesMax = uint64_t{64} << 10;
 
-// Calls whose request is at most this long, a tensor of 64 KiB and what stands
-// before it, are computed on the thread that read them: handing one over costs
-// as much processor time again as the call itself (docs/benchmarks.md).
-inline constexpr size_t kInlineRequestBytesMax = size_t{68} << 10;
-// And where there are more calls than threads, so that nobody waits for the
-// parts of one tensor: a tensor of 1 MiB.
-inline constexpr size_t kInlineRequestBytesMaxWhenBusy = size_t{1028} << 10;
-
-// Unless their reply is longer than this: a short request can ask for a million
-// parameters.
-inline constexpr size_t kInlineReplyBytesMax = size_t{260} << 10;
-
 // `options` with nothing left to choose. INVALID_ARGUMENT, naming the flag, if
 // they contradict themselves.
 absl::StatusOr<ServerOptions> Resolve(ServerOptions options);

@@ -11,6 +11,7 @@
 #include "server/api/calibration_state.h"
 #include "server/api/convert.h"
 #include "server/api/observe_stream.h"
+#include "server/call/placement.h"
 #include "server/wire/wire.h"
 
 namespace halfstep {

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/field_error.h"
+#include "server/call/placement.h"
 #include "server/call/request_id.h"
 #include "server/wire/grpc_status.h"
 

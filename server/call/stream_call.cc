@@ -13,6 +13,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "server/call/byte_service.h"
+#include "server/call/placement.h"
 #include "server/wire/grpc_status.h"
 
 namespace halfstep {
@@ -204,7 +205,7 @@ class StreamCall final : public CallReactor,
         has_message_ = false;
         is_new_ = true;
         is_quick =
-            message_.Length() <= kInlineRequestBytesMax && handler_->is_quick();
+            message_.Length() <= kInlineMessageBytesMax && handler_->is_quick();
       }
     }
     if (is_quick) return Compute();

@@ -12,6 +12,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "server/call/byte_service.h"
+#include "server/call/placement.h"
 #include "server/wire/grpc_status.h"
 
 namespace halfstep {
@@ -59,7 +60,9 @@ class UnaryCall final : public CallReactor,
                        limits().max_message_bytes, " bytes")));
     }
     record_.bytes_in = request_.Length();
-    is_inline_ = IsShort();
+    is_inline_ =
+        IsInline(record_.bytes_in, executor(), environment_.options.io_threads,
+                 [this] { return environment_.in_flight.count(); });
     if (is_inline_) return Run(now);
     MoveOn(now);
   }
@@ -82,15 +85,6 @@ class UnaryCall final : public CallReactor,
   absl::Status HoldFields() override {
     return ticket_.Resize(
         std::max(ticket_.bytes(), record_.bytes_in + fields_bytes_));
-  }
-
-  // Whether it is computed where it was read. Only for a request in between are
-  // the calls counted, which takes a lock.
-  bool IsShort() {
-    if (record_.bytes_in <= kInlineRequestBytesMax) return true;
-    return record_.bytes_in <= kInlineRequestBytesMaxWhenBusy &&
-           environment_.in_flight.count() >
-               static_cast<size_t>(executor().threads());
   }
 
   // Unless Allocate has, which knows exactly. Most replies are no longer than

@@ -42,6 +42,7 @@
 #include "server/api/convert.h"
 #include "server/call/event_loop.h"
 #include "server/call/freed_memory.h"
+#include "server/call/placement.h"
 #include "server/call/raw_call.h"
 #include "server/network/transport.h"
 #include "server/options.h"
@@ -204,25 +205,25 @@ class ReactorService final : public grpc::CallbackGenericService {
   const Nothing nothing_;
 };
 
-// Where calls are computed: as the server itself has it
-// (server/call/unary_call.cc).
+// Where calls are computed: as the server itself has it.
 class Computer {
  public:
+  explicit Computer(int io_threads) : io_threads_(io_threads) {}
+
+  // A call has come, and has gone.
+  void Begun() { ++in_flight_; }
+  void Ended() { --in_flight_; }
+
   // Calls `compute` with whether it is to stay on its thread, now or on the
-  // executor. `bytes`: of the tensor. False if the executor is full.
+  // executor. `bytes`: of the request. False if the executor is full.
   bool Run(size_t bytes, std::function<void(bool is_alone)> compute) {
-    const bool is_busy = ++in_flight_ > executor_.threads();
-    if (bytes <=
-        (is_busy ? kInlineRequestBytesMaxWhenBusy : kInlineRequestBytesMax)) {
+    const auto in_flight = [this] { return in_flight_.load(); };
+    if (IsInline(bytes, executor_, io_threads_, in_flight)) {
       compute(true);
-    } else if (!executor_.Submit(
-                   [compute = std::move(compute)] { compute(false); })) {
-      --in_flight_;
-      return false;
+      return true;
     }
-    return true;
+    return executor_.Submit([compute = std::move(compute)] { compute(false); });
   }
-  void Done() { --in_flight_; }
 
   // Float32, per tensor, dynamic, asymmetric, 8 bits: only what is measured.
   absl::StatusOr<QuantizeResult> Quantize(const QuantizePlan& plan,
@@ -234,17 +235,18 @@ class Computer {
   }
 
  private:
+  const int io_threads_;
   Executor executor_{{}};
-  // Calls that have come and are not computed.
-  std::atomic<int> in_flight_{0};
+  std::atomic<size_t> in_flight_{0};
 };
 
 // Quantizes; with `parses` it reads and writes the messages of the API, too.
 class ComputingService final : public PeerService {
  public:
-  explicit ComputingService(bool parses)
+  ComputingService(bool parses, int io_threads)
       : PeerService([this](RawCall& call) { return new Call(call, *this); }),
-        parses_(parses) {}
+        parses_(parses),
+        computer_(io_threads) {}
 
  private:
   struct Coded {
@@ -255,16 +257,17 @@ class ComputingService final : public PeerService {
   class Call final : public PeerCall {
    public:
     Call(RawCall& call, ComputingService& service)
-        : PeerCall(call), service_(service) {}
+        : PeerCall(call), service_(service) {
+      service_.computer_.Begun();
+    }
+    ~Call() override { service_.computer_.Ended(); }
 
    private:
     void Answer() override {
-      Computer& computer = service_.computer_;
       const bool taken =
-          computer.Run(request_.Length(), [this, &computer](bool is_alone) {
+          service_.computer_.Run(request_.Length(), [this](bool is_alone) {
             absl::StatusOr<grpc::ByteBuffer> reply =
                 service_.parses_ ? Parsed(is_alone) : Bare(is_alone);
-            computer.Done();
             request_.Clear();
             if (!reply.ok()) return Finish(ToGrpcStatus(reply.status()));
             Reply(*std::move(reply));
@@ -338,18 +341,22 @@ class ComputingService final : public PeerService {
 
 class GeneratedService final : public v1::QuantizationService::CallbackService {
  public:
+  explicit GeneratedService(int io_threads) : computer_(io_threads) {}
+
   grpc::ServerUnaryReactor* Quantize(grpc::CallbackServerContext* context,
                                      const v1::QuantizeRequest* request,
                                      v1::QuantizeResponse* response) override {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    computer_.Begun();
     const bool taken = computer_.Run(
         request->tensor().data().size(),
         [this, request, response, reactor](bool is_alone) {
           const grpc::Status status = Compute(*request, *response, is_alone);
-          computer_.Done();
+          computer_.Ended();
           reactor->Finish(status);
         });
     if (!taken) {
+      computer_.Ended();
       reactor->Finish(grpc::Status(grpc::RESOURCE_EXHAUSTED, "busy"));
     }
     return reactor;
@@ -424,18 +431,20 @@ int Serve(const std::string& mode, const std::string& address,
   int port = 0;
   builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
   ReactorService reactor;
-  GeneratedService generated;
+  std::unique_ptr<GeneratedService> generated;
   std::unique_ptr<RawService> raw;
   std::unique_ptr<EventLoop> loop;
   if (mode == "reactor") {
     builder.RegisterCallbackGenericService(&reactor);
   } else if (mode == "generated") {
-    builder.RegisterService(&generated);
+    generated = std::make_unique<GeneratedService>(options->io_threads);
+    builder.RegisterService(generated.get());
   } else {
     if (mode == "nothing") {
       raw = std::make_unique<NothingService>();
     } else {
-      raw = std::make_unique<ComputingService>(mode == "parsed");
+      raw = std::make_unique<ComputingService>(mode == "parsed",
+                                               options->io_threads);
     }
     loop = std::make_unique<EventLoop>(builder);
     builder.RegisterService(raw.get());

@@ -136,7 +136,7 @@ bool ServeOnce(bool is_guarded, size_t message_bytes) {
 int main(int argc, char** argv) {
   const absl::string_view where = argc > 1 ? argv[1] : "";
   const size_t quick = 16;
-  const size_t long_enough = 2 << 20;  // above kInlineRequestBytesMaxWhenBusy
+  const size_t long_enough = 2 << 20;  // never computed inline
   if (where == "polling") return halfstep::ServeOnce(false, quick) ? 0 : 1;
   if (where == "executor") {
     return halfstep::ServeOnce(false, long_enough) ? 0 : 1;
