@@ -107,7 +107,7 @@ struct ServerOptions {
   std::vector<std::string> listen;
   // Threads that compute; 0 means as many as the machine or its container has.
   int threads = 0;
-  // Threads that read and write, and compute what is tiny; 0 means one for two
+  // Threads that read and write, and compute what is short; 0 means one for two
   // that compute.
   int io_threads = 0;
   CallLimits call;
