@@ -159,17 +159,6 @@ struct SumLanes {
   uint64_t elements;
 };
 
-// x y + sum for elements of T, the product rounded first. That of two float32
-// is exact in float64, so that fused or not the sum is the same.
-template <typename T, class V>
-HWY_INLINE V AddProduct(V x, V y, V sum) {
-  if constexpr (sizeof(T) == 4) {
-    return hn::MulAdd(x, y, sum);
-  } else {
-    return hn::Add(sum, hn::Mul(x, y));
-  }
-}
-
 // Adds a vector of each group of 8, the first one's at `reals`. Unless
 // `kLeaveOut`, every element is taken for finite: one that is not makes a sum
 // of squares infinite or NaN, for good.
@@ -191,13 +180,13 @@ HWY_INLINE SumLanes<D> AddLanes(D d, const T* reals, const T* reconstructed,
     const V error = hn::Sub(real, back);
     const V magnitude = hn::Abs(error);
     sums.max_error = hn::Max(sums.max_error, magnitude);
-    // The square of a difference is not exact: never fused.
+    // A product and a sum, each rounded: never fused.
     sums.squared_error = hn::Add(sums.squared_error, hn::Mul(error, error));
     sums.absolute_error = hn::Add(sums.absolute_error, magnitude);
-    sums.squared_real = AddProduct<T>(real, real, sums.squared_real);
+    sums.squared_real = hn::Add(sums.squared_real, hn::Mul(real, real));
     sums.squared_reconstructed =
-        AddProduct<T>(back, back, sums.squared_reconstructed);
-    sums.product = AddProduct<T>(real, back, sums.product);
+        hn::Add(sums.squared_reconstructed, hn::Mul(back, back));
+    sums.product = hn::Add(sums.product, hn::Mul(real, back));
   }
   if constexpr (!kLeaveOut) {
     sums.elements += count / 8 * hn::Lanes(d);
