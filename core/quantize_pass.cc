@@ -20,9 +20,8 @@ namespace {
 constexpr size_t kFusedSliceMax = 8192;
 
 // Where slices divide a portion, parameters are chosen for its elements, and
-// the ranges of the next one's are found while these are coded: two of float32
-// stay in the first-level cache. Shorter slices than this are chosen for a
-// block: a vector has up to 16 lanes.
+// the ranges of the next one's are found while these are coded. Shorter slices
+// than this are chosen for a block: a vector has up to 16 lanes.
 constexpr size_t kPortionSliceElementsMin = 16;
 
 constexpr size_t kNone = std::numeric_limits<size_t>::max();

@@ -22,7 +22,7 @@ inline constexpr size_t kBlockElements = 65536;
 
 // Blocks that stay on one thread: another one is not there before they are
 // done. Of a pass over the elements, and of one that sums errors besides, at
-// half the pace (docs/benchmarks.md).
+// half the pace or less (docs/adr/0008-where-a-call-is-computed.md).
 inline constexpr size_t kBlocksTogether = 8;
 inline constexpr size_t kMeasuredBlocksTogether = 2;
 
@@ -31,8 +31,8 @@ inline constexpr size_t kMeasuredBlocksTogether = 2;
 // a first-level cache (docs/benchmarks.md).
 inline constexpr size_t kStripElements = 1024;
 
-// The most elements of a strip that uses scratch memory: a portion's
-// (QuantizePass::RunPortions).
+// Elements of a portion (QuantizePass::RunPortions), two of which, of float32,
+// stay in a first-level cache: the longest strip that uses scratch memory.
 inline constexpr size_t kPortionElements = 2048;
 static_assert(kStripElements <= kPortionElements);
 static_assert(kBlockElements % kPortionElements == 0);

@@ -17,13 +17,13 @@ namespace halfstep {
 inline constexpr size_t kInlineRequestBytesMax = size_t{260} << 10;
 // And up to this long, a tensor of 1 MiB, unless it pays to hand them over.
 inline constexpr size_t kSometimesInlineRequestBytesMax = size_t{1028} << 10;
-// Of a stream, where the next message can be read meanwhile, a tensor of 64
-// KiB.
-inline constexpr size_t kInlineMessageBytesMax = size_t{68} << 10;
-
 // Unless their reply is longer than this: a short request can ask for a million
 // parameters.
 inline constexpr size_t kInlineReplyBytesMax = size_t{260} << 10;
+
+// Of a stream, where the next message can be read meanwhile, messages of a
+// tensor of 64 KiB.
+inline constexpr size_t kInlineMessageBytesMax = size_t{68} << 10;
 
 // Whether a unary call is to be computed on the thread that read its request of
 // `bytes`. Handing over pays where that thread has other calls to see to, and a

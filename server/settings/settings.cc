@@ -52,13 +52,13 @@ void AddServing(std::vector<Setting>& settings) {
        .kind = Kind::kCount,
        .description = "Threads that compute; 0 means one per processor",
        .field = At<&ServerOptions::threads>});
-  settings.push_back(
-      {.key = "io_threads",
-       .group = kServing,
-       .kind = Kind::kCount,
-       .description = "Threads that read and write; 0 means one for two that "
-                      "compute",
-       .field = At<&ServerOptions::io_threads>});
+  settings.push_back({.key = "io_threads",
+                      .group = kServing,
+                      .kind = Kind::kCount,
+                      .description =
+                          "Threads that read and write, and compute what is "
+                          "short; 0 means one for two that compute",
+                      .field = At<&ServerOptions::io_threads>});
   settings.push_back({.key = "drain_delay",
                       .group = kServing,
                       .kind = Kind::kSeconds,

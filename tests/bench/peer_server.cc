@@ -205,7 +205,8 @@ class ReactorService final : public grpc::CallbackGenericService {
   const Nothing nothing_;
 };
 
-// Where calls are computed: as the server itself has it.
+// Where calls are computed: as the server itself has it, but that *generated*
+// knows of a call only once it is parsed, and then by its payload.
 class Computer {
  public:
   explicit Computer(int io_threads) : io_threads_(io_threads) {}

@@ -20,6 +20,7 @@ class Placement : public testing::Test {
 
   static constexpr size_t kBetween = kInlineRequestBytesMax + 1;
 
+  absl::Notification end_;  // of what executor_ runs
   Executor executor_{{.threads = 2}};
   int asked_ = 0;
 };
@@ -40,12 +41,11 @@ TEST_F(Placement, OneAloneStays) {
 TEST_F(Placement, OneOfSeveralGoesWhileACoreIsFree) {
   EXPECT_FALSE(IsInlineOf(kBetween, 2));
   EXPECT_FALSE(IsInlineOf(kSometimesInlineRequestBytesMax, 2));
-  absl::Notification end;
-  ASSERT_TRUE(executor_.Submit([&] { end.WaitForNotification(); }));
+  ASSERT_TRUE(executor_.Submit([this] { end_.WaitForNotification(); }));
   // Two cores: one reads, and one computes now.
   EXPECT_TRUE(IsInlineOf(kBetween, 2));
   EXPECT_FALSE(IsInlineOf(kSometimesInlineRequestBytesMax + 1, 2));
-  end.Notify();
+  end_.Notify();
 }
 
 TEST_F(Placement, ThreadsThatReadMayTakeAllCores) {
