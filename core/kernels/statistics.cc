@@ -159,15 +159,15 @@ struct SumLanes {
   uint64_t elements;
 };
 
-// Adds a vector of each group of 8, the first one's at `reals`. Unless
+// Adds a vector of each group of 8, from its element `first` on. Unless
 // `kLeaveOut`, every element is taken for finite: one that is not makes a sum
 // of squares infinite or NaN, for good.
 template <bool kLeaveOut, class D, typename T>
 HWY_INLINE SumLanes<D> AddLanes(D d, const T* reals, const T* reconstructed,
-                                size_t count, SumLanes<D> sums) {
+                                size_t count, size_t first, SumLanes<D> sums) {
   using V = hn::Vec<D>;
   const V largest = hn::Set(d, hwy::HighestValue<double>());
-  for (size_t i = 0; i < count; i += 8) {
+  for (size_t i = first; i < count; i += 8) {
     V real = LoadDoubles(d, reals + i);
     V back = LoadDoubles(d, reconstructed + i);
     if constexpr (kLeaveOut) {
@@ -212,13 +212,12 @@ HWY_INLINE void AddGroups(const T* reals, const T* reconstructed, size_t count,
                          hn::LoadU(d, sums->product + j),
                          hn::Set(d, *max_error),
                          sums->element_count};
-    Sums after =
-        AddLanes<false>(d, reals + j, reconstructed + j, count, before);
+    Sums after = AddLanes<false>(d, reals, reconstructed, count, j, before);
     const auto finite = hn::And(hn::Le(after.squared_real, largest),
                                 hn::Le(after.squared_reconstructed, largest));
     if (!hn::AllTrue(d, finite)) {
       // Some element is not finite, or float64 sums have grown past their end.
-      after = AddLanes<true>(d, reals + j, reconstructed + j, count, before);
+      after = AddLanes<true>(d, reals, reconstructed, count, j, before);
     }
     hn::StoreU(after.squared_error, d, sums->squared_error + j);
     hn::StoreU(after.absolute_error, d, sums->absolute_error + j);
