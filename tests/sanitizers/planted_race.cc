@@ -24,6 +24,7 @@
 #include "server/call/byte_service.h"
 #include "server/call/call.h"
 #include "server/call/event_loop.h"
+#include "server/call/placement.h"
 #include "server/security/security.h"
 #include "tests/server/raw_client.h"
 
@@ -136,7 +137,8 @@ bool ServeOnce(bool is_guarded, size_t message_bytes) {
 int main(int argc, char** argv) {
   const absl::string_view where = argc > 1 ? argv[1] : "";
   const size_t quick = 16;
-  const size_t long_enough = 2 << 20;  // never computed inline
+  // Never computed where it was read.
+  const size_t long_enough = halfstep::kSometimesInlineRequestBytesMax + 1;
   if (where == "polling") return halfstep::ServeOnce(false, quick) ? 0 : 1;
   if (where == "executor") {
     return halfstep::ServeOnce(false, long_enough) ? 0 : 1;
