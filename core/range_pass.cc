@@ -49,9 +49,15 @@ template <typename T>
 void WidenToReals(DataType dtype, const SliceLayout& layout,
                   const Pieces& reals, size_t first, size_t end, size_t base,
                   Scratch& scratch, Ranges<T>& ranges) {
+  // No longer than the slices, so that a strip has few runs.
+  const size_t strip_max =
+      ByteSize(dtype) == sizeof(T)
+          ? std::clamp(layout.slice_elements_max() / 8 * 8, kStripElements,
+                       kDirectStripElements)
+          : kStripElements;
   while (first < end) {
     const Strip strip = StripOf(reals, ByteSize(dtype), first,
-                                std::min(end - first, kStripElements), scratch);
+                                std::min(end - first, strip_max), scratch);
     scratch.runs.clear();
     layout.AppendRuns(first, strip.count, base, scratch.runs);
     kernels::WidenRanges(
