@@ -49,6 +49,7 @@ class RawCall {
     const std::string path;  // "/halfstep.v1.QuantizationService/Quantize"
     const int index;         // as gRPC counts the service's methods
     const Start start;
+    std::atomic<bool> is_called{false};  // so far
   };
 
   // Tells `call` of what has happened by `Handler`.
@@ -62,7 +63,7 @@ class RawCall {
     RawCall& call_;
   };
 
-  RawCall(const Method& method, EventLoop& loop);
+  RawCall(Method& method, EventLoop& loop);
   ~RawCall() { loop_.Leave(); }
 
   void Arrived(bool ok);
@@ -74,7 +75,7 @@ class RawCall {
   // One of the things that are under way has ended. The last one ends the call.
   void Release();
 
-  const Method& method_;
+  Method& method_;
   EventLoop& loop_;
   Told<&RawCall::Arrived> arrived_{*this};
   Told<&RawCall::HasRead> has_read_{*this};
@@ -145,7 +146,7 @@ class RawService : public grpc::Service {
 
   const std::string name_;
   // gRPC keeps pointers to the paths.
-  std::vector<std::unique_ptr<const RawCall::Method>> raw_methods_;
+  std::vector<std::unique_ptr<RawCall::Method>> raw_methods_;
 };
 
 }  // namespace halfstep
