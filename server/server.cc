@@ -284,8 +284,9 @@ class Server::Impl {
   CallsInFlight in_flight_;
   CallLog log_;
   BegunCalls begun_calls_;
-  Connections connections_{options_.connection, [this](absl::string_view peer) {
-                             return begun_calls_.On(peer);
+  Connections connections_{options_.connection,
+                           [this](absl::string_view peer, bool is_new) {
+                             return begun_calls_.On(peer, is_new);
                            }};
   Metrics metrics_{{.version = {kVersion.data(), kVersion.size()},
                     .simd_target = SimdTarget(),

@@ -23,9 +23,9 @@ class BegunCalls {
  public:
   // That have begun on the connection that gRPC calls `peer`
   // ("ipv4:127.0.0.1:42522") and are not cleared away; nullopt if gRPC knows of
-  // no such connection. Takes some 10 microseconds, and more where there are
-  // new connections.
-  std::optional<uint64_t> On(absl::string_view peer);
+  // no such connection. `is_new`: one that has gone may have had its name.
+  // Takes some 10 microseconds, and more where there are new connections.
+  std::optional<uint64_t> On(absl::string_view peer, bool is_new);
 
  private:
   // Looks for sockets that are new.

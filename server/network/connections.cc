@@ -49,6 +49,8 @@ constexpr uint64_t kUnclearedCallsMax = 500;
 constexpr int64_t kLookBytes = 16 << 10;
 constexpr uint64_t kOrdinaryHeaderBytes = 512;
 constexpr double kLookSeconds = 1;
+// gRPC has cleared away by then whatever had the name of a connection before.
+constexpr double kNewSeconds = 1;
 // In one sweep: about half a millisecond.
 constexpr int kLooksPerSweep = 50;
 
@@ -301,7 +303,9 @@ bool Connection::IsPilingUp(double seconds, const BegunOn& begun_on,
   if (look_seconds_ <= 0 || looks <= 0) return false;
   look_seconds_ -= seconds;
   --looks;
-  const std::optional<uint64_t> held = begun_on(name_);
+  const bool is_new = looked_seconds_ < kNewSeconds;
+  looked_seconds_ += seconds;
+  const std::optional<uint64_t> held = begun_on(name_, is_new);
   return held.has_value() && *held > calls_max_ + kUnclearedCallsMax;
 }
 

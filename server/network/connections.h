@@ -40,9 +40,11 @@ namespace halfstep {
 // One connection, as its calls see it. Thread-safe.
 class Connection {
  public:
-  // How many calls gRPC has begun and not cleared away on the connection of
-  // that name; nullopt if it knows of none.
-  using BegunOn = std::function<std::optional<uint64_t>(absl::string_view)>;
+  // How many calls gRPC has begun and not cleared away on the connection
+  // `peer`; nullopt if it knows of none. `is_new`: it has hardly been asked
+  // about yet.
+  using BegunOn = std::function<std::optional<uint64_t>(absl::string_view peer,
+                                                        bool is_new)>;
 
   Connection(int fd, ino_t inode, std::string name, std::string host,
              const ConnectionLimits& limits)
@@ -119,7 +121,8 @@ class Connection {
   // What was received and not explained when it was least, or last worth a
   // look.
   int64_t unexplained_floor_ = 0;
-  double look_seconds_ = 0;  // how much longer it is worth one
+  double look_seconds_ = 0;    // how much longer it is worth one
+  double looked_seconds_ = 0;  // for how long it has been
 };
 
 // Thread-safe.

@@ -176,7 +176,7 @@ TEST_F(ConnectionsTest, ClosesWhatBeginsCallsThatCannotBeClearedAway) {
   absl::flat_hash_map<std::string, uint64_t> held;
   ConnectionLimits limits = Limits(10, 10);
   limits.max_streams_per_connection = 128;
-  Connections connections(limits, [&held](absl::string_view name) {
+  Connections connections(limits, [&held](absl::string_view name, bool) {
     return std::optional<uint64_t>(held[name]);
   });
   const Pair busy = Connect();
@@ -198,8 +198,10 @@ TEST_F(ConnectionsTest, ClosesWhatBeginsCallsThatCannotBeClearedAway) {
 
 TEST_F(ConnectionsTest, AsksOnlyAboutWhatSendsMuch) {
   int asked = 0;
-  Connections connections(Limits(10, 10), [&asked](absl::string_view) {
+  bool was_new = false;
+  Connections connections(Limits(10, 10), [&](absl::string_view, bool is_new) {
     ++asked;
+    was_new = is_new;
     return std::optional<uint64_t>();  // gRPC knows of no such connection
   });
   const Pair pair = Connect();
@@ -221,15 +223,21 @@ TEST_F(ConnectionsTest, AsksOnlyAboutWhatSendsMuch) {
   // A second long, what the kernel has may still come to gRPC.
   EXPECT_THAT(connections.Sweep(), IsEmpty());
   EXPECT_EQ(asked, 2);
+  EXPECT_TRUE(was_new);
   absl::SleepFor(absl::Milliseconds(1100));
   EXPECT_THAT(connections.Sweep(), IsEmpty());
   EXPECT_EQ(asked, 3);
   EXPECT_THAT(connections.Sweep(), IsEmpty());
   EXPECT_EQ(asked, 3);
+  // By now nothing of one that had its name before is left.
+  Send(pair, 20'000);
+  EXPECT_THAT(connections.Sweep(), IsEmpty());
+  EXPECT_EQ(asked, 4);
+  EXPECT_FALSE(was_new);
 }
 
 TEST_F(ConnectionsTest, WhatAClosedConnectionHasSentIsThrownAway) {
-  Connections connections(Limits(10, 10), [](absl::string_view) {
+  Connections connections(Limits(10, 10), [](absl::string_view, bool) {
     return std::optional<uint64_t>(100'000);
   });
   const Pair pair = Connect();
