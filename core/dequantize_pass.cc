@@ -84,10 +84,12 @@ CodeReader<T>::CodeReader(const QuantizePlan& plan, const Pieces& codes,
       pairs_(pairs) {}
 
 template <typename T>
-absl::Status CodeReader<T>::Read(size_t first, size_t count,
-                                 Scratch& scratch) const {
+absl::Status CodeReader<T>::Read(size_t first, size_t count, Scratch& scratch,
+                                 std::byte* reconstructed) const {
   const Spec& spec = plan_.spec();
-  if (HasFloatCodes(spec)) return ReadFloats(first, count, scratch);
+  if (HasFloatCodes(spec)) {
+    return ReadFloats(first, count, scratch, reconstructed);
+  }
   const kernels::CodeKind kind =
       CodeKindOf(CodeByteSize(spec), spec.code_type == CodeType::kInt);
   const std::byte* codes;
@@ -119,14 +121,14 @@ absl::Status CodeReader<T>::Read(size_t first, size_t count,
   scratch.runs.clear();
   layout_.AppendRuns(first, count, pairs_.base, scratch.runs);
   kernels::Dequantize(codes, kind, {scratch.runs.data(), scratch.runs.size()},
-                      pairs_.pairs,
-                      reinterpret_cast<T*>(scratch.reconstructed));
+                      pairs_.pairs, reinterpret_cast<T*>(reconstructed));
   return absl::OkStatus();
 }
 
 template <typename T>
 absl::Status CodeReader<T>::ReadFloats(size_t first, size_t count,
-                                       Scratch& scratch) const {
+                                       Scratch& scratch,
+                                       std::byte* reconstructed) const {
   const bool is_float16 = plan_.spec().code_type == CodeType::kFloat16;
   const uint16_t infinity = is_float16 ? 0x7C00 : 0x7F80;
   const std::byte* codes = codes_.Contiguous(
@@ -141,7 +143,7 @@ absl::Status CodeReader<T>::ReadFloats(size_t first, size_t count,
     }
   }
   Widened<T>(is_float16 ? DataType::kFloat16 : DataType::kBFloat16, codes,
-             count, scratch.reconstructed);
+             count, reconstructed);
   return absl::OkStatus();
 }
 
@@ -164,6 +166,7 @@ absl::Status ForEachStrip(
     const Execution& execution,
     absl::FunctionRef<void(size_t, size_t, const std::byte*)> visit) {
   const size_t blocks = (to.count + kBlockElements - 1) / kBlockElements;
+  const bool is_narrowed = ByteSize(to.dtype) != sizeof(T);
   absl::Mutex mutex;
   absl::Status first_error;
   size_t first_error_block = blocks;
@@ -175,7 +178,14 @@ absl::Status ForEachStrip(
         for (size_t first = to.first + block * kBlockElements; first < end;
              first += kStripElements) {
           const size_t strip = std::min(kStripElements, end - first);
-          const absl::Status read = reader.Read(first, strip, scratch);
+          std::byte* reals =
+              to.output.empty()
+                  ? scratch.narrowed
+                  : to.output.data() + (first - to.first) * ByteSize(to.dtype);
+          std::byte* reconstructed =
+              is_narrowed ? scratch.reconstructed : reals;
+          const absl::Status read =
+              reader.Read(first, strip, scratch, reconstructed);
           if (!read.ok()) {
             // The first in the order of elements, whichever thread was first.
             const absl::MutexLock lock(&mutex);
@@ -185,12 +195,10 @@ absl::Status ForEachStrip(
             }
             return;
           }
-          std::byte* reals =
-              to.output.empty()
-                  ? scratch.narrowed
-                  : to.output.data() + (first - to.first) * ByteSize(to.dtype);
-          Narrow(reinterpret_cast<const T*>(scratch.reconstructed), strip,
-                 to.dtype, reals);
+          if (is_narrowed) {
+            Narrow(reinterpret_cast<const T*>(reconstructed), strip, to.dtype,
+                   reals);
+          }
           visit(first, strip, reals);
         }
       });

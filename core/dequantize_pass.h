@@ -29,13 +29,15 @@ class CodeReader {
              const SlotPairs<T>& pairs);
 
   // Writes the reconstructions of `count` codes from element `first` on, a
-  // multiple of 8, to scratch.reconstructed as numbers of T.
+  // multiple of 8, to `reconstructed` as numbers of T, at any alignment.
   // INVALID_ARGUMENT ("codes") if a code is outside the code range or a padding
   // bit is set. Uses scratch.gathered, codes and runs. Thread-safe.
-  absl::Status Read(size_t first, size_t count, Scratch& scratch) const;
+  absl::Status Read(size_t first, size_t count, Scratch& scratch,
+                    std::byte* reconstructed) const;
 
  private:
-  absl::Status ReadFloats(size_t first, size_t count, Scratch& scratch) const;
+  absl::Status ReadFloats(size_t first, size_t count, Scratch& scratch,
+                          std::byte* reconstructed) const;
 
   const QuantizePlan& plan_;
   const Pieces& codes_;

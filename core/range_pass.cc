@@ -49,7 +49,7 @@ template <typename T>
 void WidenToReals(DataType dtype, const SliceLayout& layout,
                   const Pieces& reals, size_t first, size_t end, size_t base,
                   Scratch& scratch, Ranges<T>& ranges) {
-  // No longer than the slices, so that a strip has few runs.
+  // As long as slices are, between these two: a strip has few runs.
   const size_t strip_max =
       ByteSize(dtype) == sizeof(T)
           ? std::clamp(layout.slice_elements_max() / 8 * 8, kStripElements,

@@ -43,7 +43,8 @@ class SliceLayout {
   // How many pairs, from the first one on, the elements before `end` need.
   size_t PairsBefore(size_t end) const;
 
-  // The largest number of elements of a contiguous slice.
+  // The largest number of elements of a contiguous slice; where slices are not,
+  // how many of one stand together at most, or 0.
   size_t slice_elements_max() const { return run_length_; }
 
   // Whether slices are cut along rows, all of that length, and the tensor is

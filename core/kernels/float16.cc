@@ -91,7 +91,7 @@ HWY_INLINE void WidenAll(const uint16_t* from, size_t count, float* to) {
   const size_t lanes = hn::Lanes(d);
   size_t i = 0;
   for (; i + lanes <= count; i += lanes) {
-    hn::StoreU(Format::Widen(d, hn::PromoteTo(du, LoadAhead(d16, from + i))), d,
+    StoreLanes(d, Format::Widen(d, hn::PromoteTo(du, LoadAhead(d16, from + i))),
                to + i);
   }
   if (i == count) return;
@@ -148,12 +148,13 @@ void WidenF32(const float* from, size_t count, double* to) {
   const size_t lanes = hn::Lanes(d);
   size_t i = 0;
   for (; i + lanes <= count; i += lanes) {
-    hn::StoreU(hn::PromoteTo(d, LoadAhead(df, from + i)), d, to + i);
+    StoreLanes(d, hn::PromoteTo(d, LoadAhead(df, from + i)), to + i);
   }
   for (; i < count; ++i) {
     float real;
     std::memcpy(&real, from + i, sizeof(real));
-    to[i] = real;
+    const double wide = real;
+    std::memcpy(to + i, &wide, sizeof(wide));
   }
 }
 
@@ -164,13 +165,15 @@ void NarrowF32(const double* from, size_t count, float* to) {
   const auto largest = hn::Set(df, hwy::HighestValue<float>());
   size_t i = 0;
   for (; i + lanes <= count; i += lanes) {
-    auto real = hn::LoadU(d, from + i);
+    auto real = LoadLanes(d, from + i);
     real = hn::IfThenElseZero(hn::Eq(real, real), real);
     const auto narrow = hn::DemoteTo(df, real);
     StoreLanes(df, hn::Min(hn::Max(narrow, hn::Neg(largest)), largest), to + i);
   }
   for (; i < count; ++i) {
-    const float narrow = reference::Float64ToFloat32(from[i]);
+    double real;
+    std::memcpy(&real, from + i, sizeof(real));
+    const float narrow = reference::Float64ToFloat32(real);
     std::memcpy(to + i, &narrow, sizeof(narrow));
   }
 }
@@ -193,7 +196,9 @@ HWY_EXPORT(NarrowF32);
 template <typename F>
 void NarrowOneByOne(const double* from, size_t count, uint16_t* to, F narrow) {
   for (size_t i = 0; i < count; ++i) {
-    const uint16_t bits = narrow(from[i]);
+    double real;
+    std::memcpy(&real, from + i, sizeof(real));
+    const uint16_t bits = narrow(real);
     std::memcpy(to + i, &bits, sizeof(bits));
   }
 }

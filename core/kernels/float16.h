@@ -2,8 +2,8 @@
 //
 // Widening is exact. Narrowing rounds once, to nearest even; a real past the
 // largest finite number, infinities included, becomes that number, and NaN
-// becomes 0. 16-bit reals are their bit patterns. Any alignment of 16-bit and
-// source arrays; nothing is allocated.
+// becomes 0. 16-bit reals are their bit patterns. Any alignment, but for
+// `clamped`; nothing is allocated.
 #ifndef HALFSTEP_CORE_KERNELS_FLOAT16_H_
 #define HALFSTEP_CORE_KERNELS_FLOAT16_H_
 

@@ -1,10 +1,12 @@
 // 16-bit reals: all of them widened, and everything around them narrowed.
 #include "core/kernels/float16.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <vector>
 
@@ -13,6 +15,8 @@
 
 namespace halfstep::kernels {
 namespace {
+
+using ::testing::Each;
 
 class Float16Kernel : public EveryTarget {};
 
@@ -151,6 +155,45 @@ TEST_P(Float16Kernel, TailsAreAsLongAsTheyAre) {
     ASSERT_EQ(narrow[count], 0x1234);
     ASSERT_EQ(wide[count], -7);
   }
+}
+
+// Reals of type T, one byte off any alignment.
+template <typename T>
+struct Misaligned {
+  explicit Misaligned(const std::vector<T>& reals)
+      : bytes(reals.size() * sizeof(T) + 1) {
+    std::memcpy(bytes.data() + 1, reals.data(), reals.size() * sizeof(T));
+  }
+  T* data() { return reinterpret_cast<T*>(bytes.data() + 1); }
+  std::vector<T> Aligned() const {
+    std::vector<T> reals((bytes.size() - 1) / sizeof(T));
+    std::memcpy(reals.data(), bytes.data() + 1, reals.size() * sizeof(T));
+    return reals;
+  }
+  std::vector<unsigned char> bytes;
+};
+
+TEST_P(Float16Kernel, NothingNeedBeAligned) {
+  constexpr size_t kCount = 37;
+  constexpr uint16_t kOneAndAHalf = 0x3E00;
+  constexpr uint16_t kBrainOneAndAHalf = 0x3FC0;
+  Misaligned<double> real64(std::vector<double>(kCount, 1.5));
+  Misaligned<float> real32(std::vector<float>(kCount, 0));
+  Misaligned<uint16_t> real16(std::vector<uint16_t>(kCount, 0));
+  NarrowToFloat32(real64.data(), kCount, real32.data());
+  EXPECT_THAT(real32.Aligned(), Each(1.5f));
+  NarrowToFloat16(real32.data(), kCount, real16.data());
+  EXPECT_THAT(real16.Aligned(), Each(kOneAndAHalf));
+  NarrowToBFloat16(real64.data(), kCount, real16.data());
+  EXPECT_THAT(real16.Aligned(), Each(kBrainOneAndAHalf));
+  NarrowToFloat16(real64.data(), kCount, real16.data());
+  EXPECT_THAT(real16.Aligned(), Each(kOneAndAHalf));
+  real32 = Misaligned<float>(std::vector<float>(kCount, 0));
+  WidenFloat16(real16.data(), kCount, real32.data());
+  EXPECT_THAT(real32.Aligned(), Each(1.5f));
+  real64 = Misaligned<double>(std::vector<double>(kCount, 0));
+  WidenFloat32(real32.data(), kCount, real64.data());
+  EXPECT_THAT(real64.Aligned(), Each(1.5));
 }
 
 TEST_P(Float16Kernel, Float64ToFloat32Saturates) {
