@@ -92,8 +92,8 @@ void CallReactor::Finish(const grpc::Status& status) {
 void RawService::Add(absl::string_view method, RawCall::Start start) {
   using grpc::internal::RpcMethod;
   const auto index = static_cast<int>(raw_methods_.size());
-  raw_methods_.emplace_back(new RawCall::Method{
-      *this, absl::StrCat("/", name_, "/", method), index, std::move(start)});
+  raw_methods_.push_back(std::unique_ptr<RawCall::Method>(new RawCall::Method{
+      *this, absl::StrCat("/", name_, "/", method), index, std::move(start)}));
   // As generated code does it. Registered as a stream of requests and replies,
   // of which the wire knows nothing.
   AddMethod(new grpc::internal::RpcServiceMethod(

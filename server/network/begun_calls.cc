@@ -22,8 +22,10 @@ constexpr size_t kSocketsMax = 100'000;
 // one may come up after as many that are newer.
 constexpr intptr_t kListedLate = 64;
 
-constexpr absl::Duration kLearnInterval = absl::Seconds(1);
+// How often new sockets are looked for: of a connection that is not known yet,
+// and of one that is.
 constexpr absl::Duration kLearnIntervalOfNew = absl::Milliseconds(10);
+constexpr absl::Duration kLearnInterval = absl::Milliseconds(100);
 
 // What channelz has written, in the JSON of proto3: numbers are strings, and
 // zeros are left out. Null if it has nothing.
@@ -36,7 +38,7 @@ Json Parse(char* channelz) {
 }
 
 // The number behind `key` ("\"streamsStarted\":\""), which no name of a peer
-// holds. Where it is asked for a hundred times a second for each connection,
+// holds. It is asked for up to a hundred times a second of each connection, and
 // parsing the rest would take as long as writing it does.
 int64_t NumberIn(absl::string_view json, absl::string_view key) {
   const size_t at = json.find(key);
@@ -74,8 +76,9 @@ std::string PeerOf(const Json& socket) {
 }  // namespace
 
 std::optional<uint64_t> BegunCalls::On(absl::string_view peer, bool is_new) {
-  const absl::Duration interval = is_new ? kLearnIntervalOfNew : kLearnInterval;
-  if (absl::Now() - learned_ >= interval || !sockets_.contains(peer)) Learn();
+  const absl::Duration interval =
+      is_new || !sockets_.contains(peer) ? kLearnIntervalOfNew : kLearnInterval;
+  if (absl::Now() - learned_ >= interval) Learn();
   const auto found = sockets_.find(peer);
   if (found == sockets_.end()) return std::nullopt;
   const Written written(grpc_channelz_get_socket(found->second), gpr_free);

@@ -49,7 +49,7 @@ constexpr uint64_t kUnclearedCallsMax = 500;
 constexpr int64_t kLookBytes = 16 << 10;
 constexpr uint64_t kOrdinaryHeaderBytes = 512;
 constexpr double kLookSeconds = 1;
-// gRPC has cleared away by then whatever had the name of a connection before.
+// gRPC has mostly cleared away by then whatever had the name before.
 constexpr double kNewSeconds = 1;
 // In one sweep: about half a millisecond.
 constexpr int kLooksPerSweep = 50;
@@ -68,7 +68,11 @@ std::optional<ino_t> InodeOf(int fd) {
   return file.st_ino;
 }
 
-std::optional<uint64_t> ReceivedBytes(int fd) {
+// TCP_ESTABLISHED, which only <netinet/tcp.h> names: it clashes with what is
+// included here.
+constexpr uint8_t kEstablished = 1;
+
+std::optional<tcp_info> TcpInfoOf(int fd) {
   tcp_info info{};
   socklen_t size = sizeof(info);
   if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0 ||
@@ -76,7 +80,7 @@ std::optional<uint64_t> ReceivedBytes(int fd) {
                  sizeof(info.tcpi_bytes_received)) {
     return std::nullopt;
   }
-  return info.tcpi_bytes_received;
+  return info;
 }
 
 // A peer's host, and its name as gRPC writes it; both empty for unix sockets.
@@ -183,9 +187,16 @@ bool Connections::Add(int fd, const sockaddr_storage& peer) {
       return false;
     }
   }
+  // Before it there was nothing to sweep.
+  if (open_.empty()) last_sweep_ = absl::Now();
   std::shared_ptr<Connection>& entry = open_[peer_name.name];
-  // Whoever had the name before has gone.
-  if (entry != nullptr) Forget(*entry);
+  if (entry != nullptr) {
+    if (entry->IsEstablished()) {
+      ++shed_;
+      return false;
+    }
+    Forget(*entry);
+  }
   entry = std::move(connection);
   if (!peer_name.host.empty()) ++by_host_[peer_name.host];
   return true;
@@ -221,11 +232,12 @@ void Connections::ForgetClosed() {
 
 std::vector<std::string> Connections::Sweep() {
   const absl::Time now = absl::Now();
-  const double seconds = absl::ToDoubleSeconds(now - last_sweep_);
-  last_sweep_ = now;
+  double seconds = 0;
   std::vector<std::pair<std::string, std::shared_ptr<Connection>>> open;
   {
     const absl::MutexLock lock(&mutex_);
+    seconds = absl::ToDoubleSeconds(now - last_sweep_);
+    last_sweep_ = now;
     ForgetClosed();
     open.assign(open_.begin(), open_.end());
   }
@@ -247,6 +259,12 @@ std::vector<std::string> Connections::Sweep() {
   return ended;
 }
 
+bool Connection::IsEstablished() const {
+  const std::optional<tcp_info> info = TcpInfoOf(fd_);
+  return info.has_value() && info->tcpi_state == kEstablished &&
+         InodeOf(fd_) == inode_;
+}
+
 std::string Connection::Fault(double seconds, const BegunOn& begun_on,
                               int& looks) {
   cancel_debt_ = std::max(0.0, cancel_debt_ - seconds * kCancelledPerSecond) +
@@ -257,9 +275,10 @@ std::string Connection::Fault(double seconds, const BegunOn& begun_on,
   if (host_.empty()) return "";
   // Read before the bytes, which may be those of a message that ends just now.
   const uint64_t readable = readable_bytes_ + open_calls() * kWindowBytesMax;
-  const std::optional<uint64_t> received = ReceivedBytes(fd_);
-  if (!received.has_value()) return "";
-  received_bytes_ = *received;
+  const std::optional<tcp_info> info = TcpInfoOf(fd_);
+  if (!info.has_value()) return "";
+  const uint64_t received = info->tcpi_bytes_received;
+  received_bytes_ = received;
   if (begun_on != nullptr && IsPilingUp(seconds, begun_on, looks)) {
     return "it begins calls faster than they can be cleared away";
   }
@@ -267,25 +286,25 @@ std::string Connection::Fault(double seconds, const BegunOn& begun_on,
   // came since.
   const uint64_t begin = abandoned_begin_.exchange(UINT64_MAX);
   const uint64_t most = abandoned_bytes_max_.exchange(0);
-  if (begin < *received) forgiven_bytes_ += std::min(most, *received - begin);
+  if (begin < received) forgiven_bytes_ += std::min(most, received - begin);
   uint64_t accounted = accounted_bytes();
-  if (*received > accounted) {
+  if (received > accounted) {
     const uint64_t forgiven =
-        std::min(*received - accounted,
+        std::min(received - accounted,
                  static_cast<uint64_t>(seconds * kUnaccountedBytesPerSecond));
     forgiven_bytes_ += forgiven;
     accounted += forgiven;
   }
   uint64_t allowed = accounted + readable;
   allowed += allowed / kOverheadShare + kUnaccountedBytesMax;
-  excess_seconds_ = *received > allowed ? excess_seconds_ + seconds : 0;
+  excess_seconds_ = received > allowed ? excess_seconds_ + seconds : 0;
   // While a message is read there is room for most that could come besides.
   if (excess_seconds_ == 0 ||
       (readable == 0 && excess_seconds_ < kBrieflySeconds &&
-       *received - allowed <= kUnaccountedBytesMaxBriefly)) {
+       received - allowed <= kUnaccountedBytesMaxBriefly)) {
     return "";
   }
-  return absl::StrCat(*received, " bytes received, of which calls account for ",
+  return absl::StrCat(received, " bytes received, of which calls account for ",
                       accounted, ", and those that are open for ", readable,
                       " more at most");
 }
@@ -306,7 +325,11 @@ bool Connection::IsPilingUp(double seconds, const BegunOn& begun_on,
   const bool is_new = looked_seconds_ < kNewSeconds;
   looked_seconds_ += seconds;
   const std::optional<uint64_t> held = begun_on(name_, is_new);
-  return held.has_value() && *held > calls_max_ + kUnclearedCallsMax;
+  if (!held.has_value()) {
+    looked_seconds_ = 0;
+    return false;
+  }
+  return *held > calls_max_ + kUnclearedCallsMax;
 }
 
 bool Connections::AwaitSent(absl::Time deadline) const {

@@ -89,6 +89,8 @@ class Connection {
   }
   // At most `bytes_max` of what came since `begin` is gone.
   void Forgive(uint64_t bytes_max, uint64_t begin);
+  // Whether its two ends still talk to each other.
+  bool IsEstablished() const;
   // Why it must be closed, `seconds` after this was asked last; empty if it
   // must not. `begun` is asked as long as `looks`, which it is counted off,
   // allows.
@@ -136,7 +138,9 @@ class Connections {
   Connections& operator=(const Connections&) = delete;
 
   // Takes note of `fd`, just accepted from `peer`. False: there are too many
-  // connections, of all or of that host, and it must be closed.
+  // connections, of all or of that host, or one to another of our addresses has
+  // the same peer, and gRPC could not tell their calls apart; it must be
+  // closed.
   bool Add(int fd, const sockaddr_storage& peer);
 
   // The open connection that gRPC calls `peer` ("ipv4:127.0.0.1:42522"), or
@@ -179,8 +183,8 @@ class Connections {
       ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<std::string, size_t> by_host_ ABSL_GUARDED_BY(mutex_);
   absl::Time last_look_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
+  absl::Time last_sweep_ ABSL_GUARDED_BY(mutex_) = absl::Now();
   // The sweep's own.
-  absl::Time last_sweep_ = absl::Now();
   size_t next_look_ = 0;  // whose turn it is to be asked about
   std::atomic<uint64_t> shed_{0};
   std::atomic<uint64_t> ended_{0};

@@ -341,7 +341,7 @@ class Metrics::Families {
       AddGauge("halfstep_connections_limit", "Connections that may be open.");
   Counter& connections_refused_ =
       AddCounter("halfstep_connections_refused_total",
-                 "Connections closed at once since there were too many.");
+                 "Connections closed at once, mostly since there were too many.");
   Counter& connections_ended_ =
       AddCounter("halfstep_connections_ended_total",
                  "Connections closed for what their client did.");

@@ -40,22 +40,38 @@ class ConnectionsTest : public testing::Test {
  protected:
   ConnectionsTest() : listening_(*ListeningSocket::Listen("127.0.0.1:0", 0)) {}
 
-  Pair Connect() const {
-    const WatchdogTarget target =
-        TargetOf("", listening_.descriptors().front().get());
+  Pair Connect() const { return Connect(listening_, 0); }
+
+  // From the loopback's `port`; 0 for any.
+  static Pair Connect(const ListeningSocket& to, in_port_t port) {
     Pair pair;
     pair.client = Descriptor(socket(AF_INET, SOCK_STREAM, 0));
+    const int yes = 1;
+    EXPECT_EQ(setsockopt(pair.client.get(), SOL_SOCKET, SO_REUSEADDR, &yes,
+                         sizeof(yes)),
+              0);
+    sockaddr_in from{};
+    from.sin_family = AF_INET;
+    from.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    from.sin_port = htons(port);
+    EXPECT_EQ(bind(pair.client.get(), reinterpret_cast<const sockaddr*>(&from),
+                   sizeof(from)),
+              0);
+    const WatchdogTarget target = TargetOf("", to.descriptors().front().get());
     EXPECT_EQ(connect(pair.client.get(),
                       reinterpret_cast<const sockaddr*>(&target.address),
                       target.size),
               0);
     socklen_t size = sizeof(pair.peer);
     pair.server =
-        Descriptor(accept(listening_.descriptors().front().get(),
+        Descriptor(accept(to.descriptors().front().get(),
                           reinterpret_cast<sockaddr*>(&pair.peer), &size));
-    const auto& v4 = reinterpret_cast<const sockaddr_in&>(pair.peer);
-    pair.name = absl::StrCat("ipv4:127.0.0.1:", ntohs(v4.sin_port));
+    pair.name = absl::StrCat("ipv4:127.0.0.1:", PortOf(pair));
     return pair;
+  }
+
+  static in_port_t PortOf(const Pair& pair) {
+    return ntohs(reinterpret_cast<const sockaddr_in&>(pair.peer).sin_port);
   }
 
   // Sends `bytes` from the client's end, and takes them at the server's.
@@ -99,6 +115,27 @@ TEST_F(ConnectionsTest, CountsWhatIsOpenAndRefusesMore) {
   EXPECT_THAT(connections.Sweep(), IsEmpty());
   EXPECT_EQ(connections.count(), 1u);
   EXPECT_TRUE(connections.Add(third.server.get(), third.peer));
+}
+
+TEST_F(ConnectionsTest, OfOnePeerThereIsOneAtATime) {
+  Connections connections(Limits(10, 10));
+  const ListeningSocket elsewhere = *ListeningSocket::Listen("127.0.0.1:0", 0);
+  Pair first = Connect();
+  ASSERT_TRUE(connections.Add(first.server.get(), first.peer));
+  const std::shared_ptr<Connection> known = connections.Find(first.name);
+  // From the same port to another of our addresses: gRPC's name is the same.
+  const Pair second = Connect(elsewhere, PortOf(first));
+  ASSERT_EQ(second.name, first.name);
+  EXPECT_FALSE(connections.Add(second.server.get(), second.peer));
+  EXPECT_EQ(connections.shed(), 1u);
+  EXPECT_EQ(connections.Find(first.name), known);
+  // Once its client has gone, there is room, whether gRPC has closed it or not.
+  first.client.Reset();
+  char byte = 0;
+  ASSERT_EQ(recv(first.server.get(), &byte, 1, 0), 0);
+  EXPECT_TRUE(connections.Add(second.server.get(), second.peer));
+  EXPECT_NE(connections.Find(first.name), known);
+  EXPECT_EQ(connections.count(), 1u);
 }
 
 TEST_F(ConnectionsTest, OneHostHasItsShare) {
@@ -199,10 +236,11 @@ TEST_F(ConnectionsTest, ClosesWhatBeginsCallsThatCannotBeClearedAway) {
 TEST_F(ConnectionsTest, AsksOnlyAboutWhatSendsMuch) {
   int asked = 0;
   bool was_new = false;
+  std::optional<uint64_t> held = 0;
   Connections connections(Limits(10, 10), [&](absl::string_view, bool is_new) {
     ++asked;
     was_new = is_new;
-    return std::optional<uint64_t>();  // gRPC knows of no such connection
+    return held;
   });
   const Pair pair = Connect();
   ASSERT_TRUE(connections.Add(pair.server.get(), pair.peer));
@@ -234,6 +272,12 @@ TEST_F(ConnectionsTest, AsksOnlyAboutWhatSendsMuch) {
   EXPECT_THAT(connections.Sweep(), IsEmpty());
   EXPECT_EQ(asked, 4);
   EXPECT_FALSE(was_new);
+  // But of what gRPC does not know, there may be.
+  held = std::nullopt;
+  EXPECT_THAT(connections.Sweep(), IsEmpty());
+  EXPECT_THAT(connections.Sweep(), IsEmpty());
+  EXPECT_EQ(asked, 6);
+  EXPECT_TRUE(was_new);
 }
 
 TEST_F(ConnectionsTest, WhatAClosedConnectionHasSentIsThrownAway) {
