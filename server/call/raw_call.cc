@@ -16,9 +16,9 @@ constexpr int kCancelled = 2;
 
 // Calls of a method that may come before one of them is looked at; more wait in
 // gRPC. With 32 of 1 KiB in flight 16 make a twentieth more calls a second than
-// 8, and 1 a seventh less. But whatever is awaited slows all calls down, since
-// Debian's gRPC goes through it on each event: so of a method that has not been
-// called there is one.
+// 8, and 1 a seventh less. But Debian's gRPC goes through all that is awaited
+// on each event, so that there is one of a method that has not been called: 16
+// of each cost every call 0.2 microseconds.
 constexpr int kAwaitedCalls = 16;
 
 }  // namespace
