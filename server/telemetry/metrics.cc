@@ -339,9 +339,9 @@ class Metrics::Families {
   Gauge& connections_ = AddGauge("halfstep_connections", "Open connections.");
   Gauge& connections_limit_ =
       AddGauge("halfstep_connections_limit", "Connections that may be open.");
-  Counter& connections_refused_ =
-      AddCounter("halfstep_connections_refused_total",
-                 "Connections closed at once, mostly since there were too many.");
+  Counter& connections_refused_ = AddCounter(
+      "halfstep_connections_refused_total",
+      "Connections closed at once, mostly since there were too many.");
   Counter& connections_ended_ =
       AddCounter("halfstep_connections_ended_total",
                  "Connections closed for what their client did.");
