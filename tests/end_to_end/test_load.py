@@ -296,7 +296,7 @@ def test_verified_answers(server, spec):
 def test_verified_parameters(server, method, schemes, spec):
     (step,) = run("--server", server.address, *SLOW, *PARAMETERS, "--method", method, "--schemes", schemes,
                   "--sizes", "1KiB,100000:0.5", *spec, "--verify")["steps"]
-    assert step["verified"] >= step["ok"] > 0
+    assert step["verified"] >= step["ok"] > 20
     for words in ("quantize:1 + parameters:1", f", method {method}"):
         assert words in step["calls_sent"]
 
