@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <initializer_list>
 #include <tuple>
 #include <vector>
@@ -13,34 +12,12 @@
 #include "core/kernels/reference.h"
 #include "tests/core/kernels/boundary_reals.h"
 #include "tests/core/kernels/every_target.h"
+#include "tests/core/kernels/misaligned.h"
 
 namespace halfstep::kernels {
 namespace {
 
 constexpr float kNoBound = std::numeric_limits<float>::infinity();
-
-// Codes of type C, one after another, one element off any alignment.
-template <typename C>
-struct Misaligned {
-  explicit Misaligned(size_t count) : bytes(count * sizeof(C) + 1) {}
-  C* data() { return reinterpret_cast<C*>(bytes.data() + 1); }
-  int64_t At(size_t i) const {
-    C code;
-    std::memcpy(&code, bytes.data() + 1 + i * sizeof(C), sizeof(C));
-    return code;
-  }
-  std::vector<unsigned char> bytes;
-};
-
-template <typename T>
-const T* MisalignedCopy(const std::vector<T>& from,
-                        std::vector<unsigned char>& storage) {
-  storage.resize(from.size() * sizeof(T) + 1);
-  if (!from.empty()) {
-    std::memcpy(storage.data() + 1, from.data(), from.size() * sizeof(T));
-  }
-  return reinterpret_cast<const T*>(storage.data() + 1);
-}
 
 // How one tensor is quantized, for the tests below.
 template <typename T>
@@ -55,8 +32,8 @@ struct Case {
 template <typename T, typename C>
 void ExpectEqualsReference(const Case<T>& c, const std::vector<T>& reals) {
   const size_t count = reals.size();
-  std::vector<unsigned char> storage;
-  const T* input = MisalignedCopy(reals, storage);
+  Misaligned<T> misaligned(reals);
+  const T* input = misaligned.data();
   const Run run = {count, 0, c.step};
   const bool far = std::abs(int64_t{c.zero_point[0]}) > 1 << 23;
   const Pairs<T> pairs = {c.scale.data(), c.zero_point.data(), far};
@@ -77,11 +54,10 @@ void ExpectEqualsReference(const Case<T>& c, const std::vector<T>& reals) {
     const int32_t zero_point = c.zero_point[i * c.step];
     const reference::Coded coded =
         reference::Quantize(reals[i], scale, zero_point, c.rule);
-    ASSERT_EQ(codes.At(i), coded.code);
+    ASSERT_EQ(int64_t{codes.At(i)}, coded.code);
     ASSERT_EQ(mask[i], !(coded.clamped || coded.non_finite || coded.saturated));
-    T real;
-    std::memcpy(&real, back.bytes.data() + 1 + i * sizeof(T), sizeof(T));
-    ASSERT_EQ(real, reference::Dequantize<T>(coded.code, scale, zero_point));
+    ASSERT_EQ(back.At(i),
+              reference::Dequantize<T>(coded.code, scale, zero_point));
     expected.clamped += coded.clamped;
     expected.non_finite += coded.non_finite;
     expected.saturated += coded.saturated;
@@ -242,8 +218,8 @@ void ExpectQuantizesAndWidens(const QuantizeRule<T>& rule, CodeKind kind,
     if (std::isfinite(all[i]) && std::fabs(all[i]) > T{1e6f}) all[i] = 1;
     all[i] += static_cast<T>(10 * (i / length));
   }
-  std::vector<unsigned char> storage;
-  const T* reals = MisalignedCopy(all, storage);
+  Misaligned<T> misaligned(all);
+  const T* reals = misaligned.data();
   const T* following = reals + length * kTimes;
   const std::vector<T> scale = {T{9}, T{0.5f}, T{0.25f}, T{1}, T{2}, T{0.75f}};
   const std::vector<int32_t> zero_point = {9, 1, 2, 3, 4, 5};

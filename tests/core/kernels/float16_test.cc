@@ -6,12 +6,12 @@
 
 #include <bit>
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <vector>
 
 #include "core/kernels/reference.h"
 #include "tests/core/kernels/every_target.h"
+#include "tests/core/kernels/misaligned.h"
 
 namespace halfstep::kernels {
 namespace {
@@ -156,22 +156,6 @@ TEST_P(Float16Kernel, TailsAreAsLongAsTheyAre) {
     ASSERT_EQ(wide[count], -7);
   }
 }
-
-// Reals of type T, one byte off any alignment.
-template <typename T>
-struct Misaligned {
-  explicit Misaligned(const std::vector<T>& reals)
-      : bytes(reals.size() * sizeof(T) + 1) {
-    std::memcpy(bytes.data() + 1, reals.data(), reals.size() * sizeof(T));
-  }
-  T* data() { return reinterpret_cast<T*>(bytes.data() + 1); }
-  std::vector<T> Aligned() const {
-    std::vector<T> reals((bytes.size() - 1) / sizeof(T));
-    std::memcpy(reals.data(), bytes.data() + 1, reals.size() * sizeof(T));
-    return reals;
-  }
-  std::vector<unsigned char> bytes;
-};
 
 TEST_P(Float16Kernel, NothingNeedBeAligned) {
   constexpr size_t kCount = 37;
